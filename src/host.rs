@@ -1,0 +1,80 @@
+//! What the core may tell the program: one trait, implemented over C callbacks and in tests.
+
+use crate::error::Code;
+use crate::id::Id;
+
+/// How a connection ended. The discriminants are the numbers of the C header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Reason {
+    /// The peer sent close_notify (in plain mode: FIN).
+    Peer = 0,
+    /// The host closed, and every byte was handed to the kernel.
+    Host = 1,
+    /// FIN without close_notify.
+    Truncated = 2,
+    /// RST, or a failed write.
+    Reset = 3,
+    /// A TLS error or alert.
+    Protocol = 4,
+    /// Nothing moved for the idle timeout.
+    IdleTimeout = 5,
+    /// The kernel took no byte for the send or close timeout.
+    SendTimeout = 6,
+    /// Ended by the stop of the server.
+    Stopped = 7,
+    /// The host aborted it.
+    Aborted = 8,
+    /// A system call, or tlsloop itself, failed.
+    System = 9,
+}
+
+/// How many slots the statistics keep for reasons.
+pub const REASON_SLOTS: usize = 16;
+
+/// How loud a log line is. The discriminants are the numbers of the C header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Level {
+    /// The server cannot do its work.
+    Error = 1,
+    /// Something unusual that a person should see.
+    Warn = 2,
+    /// Life of the server.
+    Info = 3,
+    /// Life of each connection.
+    Debug = 4,
+}
+
+/// The program that uses the library.
+///
+/// The methods that take an [`Id`] run on that connection's worker, never two at once for one
+/// connection. No lock and no borrow of tlsloop's is held while they run, so they may call anything.
+pub trait Host: Send + Sync {
+    /// The connection is up.
+    fn on_connect(&self, id: Id);
+    /// Plaintext arrived.
+    fn on_data(&self, id: Id, data: &[u8]);
+    /// The send queue was full and fell to low water.
+    fn on_drain(&self, id: Id);
+    /// The peer sent close_notify. Called only if [`Host::wants_end`].
+    fn on_end(&self, id: Id);
+    /// The connection has ended; `why` is one sentence.
+    fn on_disconnect(&self, id: Id, reason: Reason, why: &str);
+    /// TLS is up on a connection that began in plain text.
+    fn on_tls(&self, id: Id);
+    /// The connection failed before `on_connect`.
+    fn on_handshake_failed(&self, id: Id, code: Code, peer: &str, why: &str);
+    /// Whether to take a connection from `peer`.
+    fn on_accept(&self, peer: &str) -> bool;
+    /// One line for the log.
+    fn on_log(&self, level: Level, line: &str);
+    /// A worker thread begins, on that thread.
+    fn on_worker_start(&self, worker: usize);
+    /// A worker thread ends, on that thread.
+    fn on_worker_stop(&self, worker: usize);
+    /// Whether the host handles the peer's end itself; if not, tlsloop closes.
+    fn wants_end(&self) -> bool;
+    /// Whether `on_accept` decides anything; if not, no text of the peer's address is made for it.
+    fn wants_accept(&self) -> bool;
+}

@@ -1,0 +1,12 @@
+//! TLS servers and clients for C programs: an `epoll(7)` and OpenSSL core behind a small C header.
+//!
+//! C programs see `include/tlsloop.h`, made from `ffi`. The rest is safe Rust above two thin doors,
+//! `sys` (libc) and `tls::raw` (OpenSSL).
+
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn, missing_docs)]
+#![warn(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
+
+pub mod error;
+pub mod host;
+pub mod id;
+pub mod tls;

@@ -1,0 +1,3 @@
+//! TLS: the door to OpenSSL, the policy that a host sets, and one connection's stream.
+
+pub(crate) mod raw;

@@ -1,0 +1,70 @@
+//! The door to OpenSSL: each safe method here is one call of the library, translated.
+//!
+//! Invariant: the thread's error queue is empty before a call that may fail and after its failure has
+//! been read, so no connection ever inherits another's error (SSL_get_error(3), "the error queue must
+//! be empty").
+#![allow(unsafe_code)]
+
+mod ssl;
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::Once;
+
+use openssl_sys as ffi;
+
+pub(crate) use ssl::Ssl;
+
+/// Initialises the library; every other function here may rely on it having run.
+///
+/// OpenSSL registers its own clean-up with `atexit` on the first call, hence before any handler that
+/// tlsloop registers later.
+pub(crate) fn init() {
+    static ONCE: Once = Once::new();
+    // openssl-sys runs OPENSSL_init_ssl once, and again does no harm.
+    ONCE.call_once(ffi::init);
+}
+
+/// Empties the thread's error queue without reading it.
+pub(crate) fn clear_errors() {
+    // SAFETY: touches only the calling thread's queue.
+    unsafe { ffi::ERR_clear_error() }
+}
+
+/// Empties the thread's error queue and joins its sentences, the oldest (the cause) first.
+pub(crate) fn drain_errors() -> String {
+    let mut words: Vec<String> = Vec::new();
+    loop {
+        // SAFETY: touches only the calling thread's queue.
+        let code = unsafe { ffi::ERR_get_error() };
+        if code == 0 {
+            break;
+        }
+        let sentence = reason_of(code);
+        if words.last() != Some(&sentence) {
+            words.push(sentence);
+        }
+    }
+    if words.is_empty() { "no reason given by OpenSSL".to_owned() } else { words.join("; ") }
+}
+
+/// OpenSSL's own words for one error code; the number where it has none.
+fn reason_of(code: std::ffi::c_ulong) -> String {
+    // SAFETY: looks the code up in tables that live as long as the library; NULL when unknown.
+    let reason = unsafe { ffi::ERR_reason_error_string(code) };
+    if reason.is_null() {
+        return format!("OpenSSL error {code:#x}");
+    }
+    // SAFETY: not NULL, so a NUL-terminated string of the library's tables.
+    unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned()
+}
+
+/// Version text of the library that is really loaded, "OpenSSL 3.0.19 27 Jan 2026".
+pub(crate) fn version() -> &'static CStr {
+    // SAFETY: a static string of the library.
+    unsafe {
+        let text = ffi::OpenSSL_version(ffi::OPENSSL_VERSION);
+        debug_assert!(!ptr::eq(text, ptr::null()));
+        CStr::from_ptr(text)
+    }
+}
