@@ -8,7 +8,10 @@ work=$(mktemp -d)
 server_pid=
 
 clean_up() {
-  [[ -z $server_pid ]] || kill -KILL "$server_pid" 2>/dev/null || true
+  if [[ -n $server_pid ]]; then
+    kill -KILL "$server_pid" 2>/dev/null || true
+    wait "$server_pid" 2>/dev/null || true
+  fi
   rm -rf "$work"
 }
 trap clean_up EXIT
