@@ -9,10 +9,7 @@
 
 static tlsloop_server *server; /* set before on_signal can run, and constant from then on */
 static void on_signal(int number) { (void)number; (void)tlsloop_server_request_stop(server); }
-static int set_handler(void (*handler)(int))
-{
-    return signal(SIGINT, handler) != SIG_ERR && signal(SIGTERM, handler) != SIG_ERR;
-}
+static int set_handler(void (*f)(int)) { return signal(SIGINT, f) != SIG_ERR && signal(SIGTERM, f) != SIG_ERR; }
 
 static void on_connect(tlsloop_conn conn, void *out) /* out is config.user, here stdout */
 {
@@ -63,15 +60,17 @@ static int fail(const char *why) { fprintf(stderr, "echo_server: %s\n", why); re
 
 int main(int argc, char **argv)
 {
-    const tlsloop_callbacks callbacks = {.size = sizeof callbacks, .on_connect = on_connect,
+    tlsloop_callbacks callbacks = {.size = sizeof callbacks, .on_connect = on_connect,
         .on_data = on_data, .on_drain = on_drain, .on_disconnect = on_disconnect,
         .on_handshake_failed = on_failure};
-    tlsloop_server_config config = {.size = sizeof config, .address = "0.0.0.0",
-        .tls = tlsloop_tls_new(), .callbacks = &callbacks, .user = stdout};
+    tlsloop_server_config config = {.size = sizeof config, .address = "0.0.0.0", .callbacks = &callbacks,
+        .user = stdout};
     tlsloop_stats end = TLSLOOP_STATS_INIT;
     const char *cert = "server.crt", *key = "server.key"; /* cert NULL: self-signed */
     char *rest = "";
-    long i, port = 12345;
+    long port = 12345;
+    int i, rc;
+
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--self-signed") == 0) cert = NULL;
         else if (i + 1 == argc) break;
@@ -81,15 +80,16 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--key") == 0) key = argv[++i];
         else break;
     }
-    if (i < argc || *rest != '\0' || port < 0 || port > 65535)
+    if (i < argc || *rest != '\0' || port < 0 || port > 65535 || setvbuf(stdout, NULL, _IOLBF, 0) != 0)
         return fail("use: [--address A] [--port N] [--cert FILE --key FILE | --self-signed]");
-    config.port = (uint16_t)port; /* 0: the system picks one */
-    if (setvbuf(stdout, NULL, _IOLBF, 0) != 0
-        || (cert ? tlsloop_tls_add_certificate_file(config.tls, cert, key)
-                 : tlsloop_tls_add_self_signed(config.tls, "localhost,127.0.0.1")) != TLSLOOP_OK
-        || tlsloop_server_start(&config, &server) != TLSLOOP_OK || !set_handler(on_signal))
-        return fail(tlsloop_last_error()); /* one sentence, which names the file or the address */
-    tlsloop_tls_free(config.tls);          /* the server keeps a reference of its own */
+    config.port = (uint16_t)port;   /* 0: the system picks one */
+    config.tls = tlsloop_tls_new(); /* NULL if that fails, which the next call then says */
+    rc = cert ? tlsloop_tls_add_certificate_file(config.tls, cert, key)
+              : tlsloop_tls_add_self_signed(config.tls, "localhost,127.0.0.1");
+    if (rc == TLSLOOP_OK) rc = tlsloop_server_start(&config, &server);
+    if (rc != TLSLOOP_OK) (void)fail(tlsloop_last_error()); /* one sentence, with the file or address */
+    tlsloop_tls_free(config.tls);                           /* the server keeps its own reference */
+    if (rc != TLSLOOP_OK || !set_handler(on_signal)) return EXIT_FAILURE;
     printf("listening on %d\n", tlsloop_server_port(server));
     if (tlsloop_server_wait(server) || tlsloop_server_stats(server, &end) || !set_handler(SIG_DFL))
         return fail(tlsloop_last_error());
