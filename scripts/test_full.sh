@@ -31,8 +31,8 @@ check_oldest_rust() {
   CARGO_TARGET_DIR="$(cargo_target_dir)/oldest-rust" rustup run "$oldest" cargo check --lib "${locked[@]}"
 }
 
-part "The system's OpenSSL, CTest ${REPEAT:-5} times" scripts/test.sh --repeat "${REPEAT:-5}"
-part 'A vendored OpenSSL' scripts/test.sh --features vendored
+part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
+part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
 part 'The oldest Rust' check_oldest_rust
 
 section 'Summary'
