@@ -1,3 +1,5 @@
 //! TLS: the door to OpenSSL, the policy that a host sets, and one connection's stream.
 
 pub(crate) mod raw;
+pub(crate) mod stream;
+pub(crate) mod wire;
