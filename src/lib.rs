@@ -8,6 +8,8 @@
 
 pub mod contain;
 pub mod error;
+#[doc(hidden)]
+pub mod ffi;
 pub mod host;
 pub mod id;
 mod sys;
