@@ -614,8 +614,8 @@ typedef struct tlsloop_info {
      */
     size_t size;
     /**
-     * The other end: "192.0.2.7:5123", "[2001:db8::7]:5123", "unix:/run/x.sock"; behind a PROXY
-     * header the client that it names.
+     * The other end: `192.0.2.7:5123`, `[2001:db8::7]:5123`, `unix:/run/x.sock`; behind a PROXY header
+     * the client that it names.
      */
     char peer[128];
     /**

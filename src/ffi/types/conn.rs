@@ -28,8 +28,8 @@ pub struct tlsloop_slice {
 pub struct tlsloop_info {
     /// `sizeof(tlsloop_info)` as the host was compiled; so many bytes are written.
     pub size: usize,
-    /// The other end: "192.0.2.7:5123", "[2001:db8::7]:5123", "unix:/run/x.sock"; behind a PROXY
-    /// header the client that it names.
+    /// The other end: `192.0.2.7:5123`, `[2001:db8::7]:5123`, `unix:/run/x.sock`; behind a PROXY header
+    /// the client that it names.
     pub peer: [c_char; 128],
     /// This end, written like `peer`.
     pub local: [c_char; 128],
