@@ -28,9 +28,3 @@ eventually() {
     sleep 0.05
   done
 }
-
-# The port that an echo server has written to its output, empty as long as there is none.
-port_in() { sed -n 's/^listening on \([0-9][0-9]*\)$/\1/p' "$1"; }
-has_port() { [[ -n $(port_in "$1") ]]; }
-
-is_gone() { ! kill -0 "$1" 2>/dev/null; }
