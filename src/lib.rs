@@ -6,7 +6,11 @@
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 
+pub mod contain;
 pub mod error;
+#[doc(hidden)]
+pub mod ffi;
 pub mod host;
 pub mod id;
+mod sys;
 pub mod tls;

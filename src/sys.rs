@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod epoll;
+pub(crate) mod fork;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod wake;
