@@ -4,6 +4,10 @@ use std::ptr::NonNull;
 
 use openssl_sys as ffi;
 
+use super::handle::no_memory;
+use super::{SslCtx, clear_errors};
+use crate::error::Result;
+
 /// Owns an `SSL`. Used by one thread at a time.
 pub(crate) struct Ssl {
     ptr: NonNull<ffi::SSL>,
@@ -13,6 +17,14 @@ pub(crate) struct Ssl {
 unsafe impl Send for Ssl {}
 
 impl Ssl {
+    /// A connection before its handshake, with the settings of `ctx`.
+    pub(crate) fn new(ctx: &SslCtx) -> Result<Ssl> {
+        clear_errors();
+        // SAFETY: a live context; the connection takes a reference of its own to it.
+        let ssl = unsafe { ffi::SSL_new(ctx.as_ptr()) };
+        NonNull::new(ssl).map(|ptr| Ssl { ptr }).ok_or_else(|| no_memory("a connection"))
+    }
+
     /// The object for calls within this door.
     pub(super) fn as_ptr(&self) -> *mut ffi::SSL {
         self.ptr.as_ptr()
