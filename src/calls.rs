@@ -39,13 +39,15 @@ fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     let inbox = lane.inbox().ok_or_else(Error::closed)?;
     let mut state = cell.lock(id.generation())?;
     let len = parts.iter().map(|part| part.len()).sum();
-    let is_first = state.left.is_none();
-    let left = state.left.get_or_insert_default();
-    left.bytes.try_reserve(len).map_err(|error| Error::new(Code::NoMemory, format!("the send queue: {error}")))?;
+    let mut bytes = Vec::new();
+    let room = state.left.as_mut().map_or(&mut bytes, |left| &mut left.bytes);
+    room.try_reserve(len).map_err(|error| Error::new(Code::NoMemory, format!("the send queue: {error}")))?;
     cell.gauge.accept(len, inbox.high_water, true).map_err(refused)?;
-    parts.iter().for_each(|part| left.bytes.extend_from_slice(part));
-    drop(state);
-    if is_first {
+    parts.iter().for_each(|part| room.extend_from_slice(part));
+    // Only now is there something that the worker has to be told of.
+    if state.left.is_none() {
+        state.left = Some(Box::new(Left { bytes, asks: Vec::new() }));
+        drop(state);
         inbox.push(Note::Left(id));
     }
     Ok(())

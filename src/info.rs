@@ -1,7 +1,7 @@
 //! What is known of a connection, gathered when it comes up and then only read.
 
 use std::ffi::CStr;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::address::Address;
@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) peer: Address,
     /// The balancer that sent a PROXY header.
     pub(crate) balancer: Option<Address>,
+    /// The address that it counts for at the limits.
+    pub(crate) admitted_as: Option<IpAddr>,
     /// What the handshake settled.
     pub(crate) tls: Option<TlsFacts>,
     /// When it was accepted or begun.
@@ -23,7 +25,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// What is known before the first byte.
     pub(crate) fn new(peer: Address) -> Facts {
-        Facts { peer, balancer: None, tls: None, born: Instant::now() }
+        Facts { admitted_as: peer.ip(), peer, balancer: None, tls: None, born: Instant::now() }
     }
 }
 
@@ -38,7 +40,7 @@ pub(crate) struct TlsFacts {
     pub(crate) is_resumed: bool,
     /// OpenSSL's X509_V_… number.
     pub(crate) verify_result: i32,
-    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) certificate: Option<PeerCertificate>,
 }
 
 impl TlsFacts {
@@ -52,7 +54,7 @@ impl TlsFacts {
             sni: ssl.sni(),
             is_resumed: ssl.is_resumed(),
             verify_result: ssl.verify_result(),
-            certificate: ssl.peer_certificate().map(Arc::new),
+            certificate: ssl.peer_certificate(),
         }
     }
 }

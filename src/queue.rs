@@ -222,7 +222,7 @@ impl Gauge {
     /// Refuses all sends from now on, and says how: true unless it was said as strongly before.
     pub fn seal(&self, mark: Mark) -> bool {
         let weaker_too = (2_u64 << mark as u32) - 1;
-        self.word.fetch_or(weaker_too << MARKS, Ordering::SeqCst) & (1 << mark as u32 << MARKS) == 0
+        self.word.fetch_or(weaker_too << MARKS, Ordering::SeqCst) & (1 << (mark as u32 + MARKS)) == 0
     }
 
     /// Whether sends are refused for good.

@@ -81,12 +81,17 @@ impl Lane {
         self.number
     }
 
+    /// The cell behind a name that was handed out.
+    pub(crate) fn cell(&'static self, key: Key) -> &'static Cell {
+        let slot = key.slot as usize;
+        let chunk = self.chunks[slot / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Cell::default()).collect());
+        &chunk[slot % CHUNK]
+    }
+
     /// A new name and the cell behind it; `None` when the lane is full.
     pub(crate) fn name(&'static self) -> Option<(Key, Id, &'static Cell)> {
         let key = self.names.lock().claim()?;
-        let slot = key.slot as usize;
-        let chunk = self.chunks[slot / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Cell::default()).collect());
-        Some((key, Id::new(self.number, slot, key.generation), &chunk[slot % CHUNK]))
+        Some((key, Id::new(self.number, key.slot as usize, key.generation), self.cell(key)))
     }
 
     /// Takes a name back. Its cell must be closed.

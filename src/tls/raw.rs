@@ -5,15 +5,42 @@
 //! be empty").
 #![allow(unsafe_code)]
 
+mod bio;
+mod ctx;
+mod decl;
+mod handle;
+mod hooks;
+mod info;
+mod issue;
+#[cfg(test)]
+mod lockstep;
+mod pem;
 mod ssl;
+mod store;
+mod verify;
+mod x509;
 
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Once;
 
 use openssl_sys as ffi;
 
-pub(crate) use ssl::Ssl;
+pub(crate) use ctx::{Demand, Side, SslCtx};
+pub(crate) use handle::{Cert, Chain, Crl, Key, Secret, Store};
+pub(crate) use hooks::Hooks;
+pub(crate) use info::{PeerCertificate, hex};
+pub(crate) use issue::{SubjectName, self_signed};
+#[cfg(test)]
+pub(crate) use lockstep::Pair;
+pub(crate) use pem::{
+    CertChain, MAX_PASSWORD, certs_from_pem, chain_from_pem, crls_from_pem, key_from_pem,
+};
+pub(crate) use bio::Transport;
+pub(crate) use ssl::{Answer, Ssl};
+pub(crate) use verify::verdict_words;
+pub(crate) use x509::{AltName, KeyKind, Validity};
 
 /// Initialises the library; every other function here may rely on it having run.
 ///
@@ -23,6 +50,13 @@ pub(crate) fn init() {
     static ONCE: Once = Once::new();
     // openssl-sys runs OPENSSL_init_ssl once, and again does no harm.
     ONCE.call_once(ffi::init);
+}
+
+/// Runs what OpenSSL called. A panic ends here, for unwinding through C is undefined: the answer is
+/// then `refusal`.
+fn contain<T>(refusal: T, body: impl FnOnce() -> T) -> T {
+    // What the closures change is either dropped with the connection or replaced as a whole.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(refusal)
 }
 
 /// Empties the thread's error queue without reading it.

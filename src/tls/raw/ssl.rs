@@ -1,12 +1,15 @@
 //! One TLS connection of OpenSSL's: clear the error queue, call, translate.
 
-use std::ffi::{CStr, c_int, c_long};
+use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use openssl_sys as ffi;
 
 use super::bio::{self, Transport};
 use super::ctx::SslCtx;
+use super::decl;
+use super::handle::no_memory;
+use super::verify::verdict_words;
 use super::{clear_errors, drain_errors};
 use crate::error::{Code, Error, Result};
 
@@ -37,7 +40,7 @@ impl Ssl {
     pub(crate) fn new(ctx: &SslCtx) -> Result<Ssl> {
         clear_errors();
         // SAFETY: the context is alive, and the SSL takes a reference of its own.
-        let ptr = NonNull::new(unsafe { ffi::SSL_new(ctx.as_ptr()) }).ok_or_else(out_of_memory)?;
+        let ptr = NonNull::new(unsafe { ffi::SSL_new(ctx.as_ptr()) }).ok_or_else(|| no_memory("a connection"))?;
         let ssl = Ssl { ptr };
         let bio = bio::new()?.as_ptr();
         // SAFETY: both are alive; the SSL becomes the owner of the one BIO, for both directions (SSL_set_bio(3):
@@ -103,12 +106,11 @@ impl Ssl {
     }
 
     fn failure(&self) -> Error {
-        // SAFETY: `self` is alive; a stored number is read.
-        let verdict = unsafe { ffi::SSL_get_verify_result(self.as_ptr()) };
+        let verdict = self.verify_result();
         // SAFETY: touches only the calling thread's error queue.
-        let reason = unsafe { ffi::ERR_peek_error() } & REASON_MASK;
+        let reason = unsafe { decl::ERR_peek_error() } & REASON_MASK;
         let words = drain_errors();
-        if verdict != c_long::from(ffi::X509_V_OK) && reason == CERTIFICATE_VERIFY_FAILED {
+        if verdict != ffi::X509_V_OK && reason == CERTIFICATE_VERIFY_FAILED {
             return Error::new(Code::Verify, format!("the peer's certificate is not trusted: {}", verdict_words(verdict)));
         }
         Error::new(Code::Tls, words)
@@ -126,13 +128,3 @@ impl Drop for Ssl {
 const REASON_MASK: std::ffi::c_ulong = 0x7f_ffff;
 /// SSL_R_CERTIFICATE_VERIFY_FAILED.
 const CERTIFICATE_VERIFY_FAILED: std::ffi::c_ulong = 134;
-
-/// OpenSSL's own words for the verdict on a certificate.
-pub(super) fn verdict_words(verdict: c_long) -> String {
-    // SAFETY: answers a static string for every number.
-    unsafe { CStr::from_ptr(ffi::X509_verify_cert_error_string(verdict)) }.to_string_lossy().into_owned()
-}
-
-fn out_of_memory() -> Error {
-    Error::new(Code::NoMemory, format!("OpenSSL has no memory for a connection: {}", drain_errors()))
-}

@@ -1,0 +1,103 @@
+//! What has been set so far.
+
+use super::identity::Identity;
+use crate::error::{Error, Result};
+use crate::tls::raw::{Cert, Hooks, Store};
+
+/// What is asked of the peer's certificate. The discriminants are the numbers of the C header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Verify {
+    /// A server asks for none, a client requires one.
+    #[default]
+    Default = 0,
+    /// Any certificate, or none, will do.
+    None = 1,
+    /// A server asks for one, takes none, and refuses one that does not verify.
+    Optional = 2,
+    /// One that verifies.
+    Required = 3,
+}
+
+impl Verify {
+    /// Reads a number of the C header.
+    pub fn from_number(number: i32) -> Option<Verify> {
+        [Verify::Default, Verify::None, Verify::Optional, Verify::Required]
+            .into_iter()
+            .find(|verify| *verify as i32 == number)
+    }
+}
+
+/// Whose signature is believed.
+#[derive(Default)]
+pub(super) enum Trust {
+    /// Nothing was said: a client takes the system's, a server has none.
+    #[default]
+    Unset,
+    /// The store of the system, asked for by name.
+    System,
+    /// These, and no others.
+    These(Vec<Cert>),
+}
+
+/// Everything that the host has set.
+#[derive(Default)]
+pub(super) struct Settings {
+    pub(super) identities: Vec<Identity>,
+    pub(super) trust: Trust,
+    pub(super) verify: Verify,
+    pub(super) pin: Option<[u8; 32]>,
+}
+
+impl Settings {
+    /// What verifies a peer's certificate.
+    pub(super) fn store(&self) -> Result<Store> {
+        let mut store = Store::new()?;
+        match &self.trust {
+            Trust::Unset | Trust::System => store.add_system()?,
+            Trust::These(certs) => certs.iter().try_for_each(|cert| store.add(cert))?,
+        }
+        Ok(store)
+    }
+}
+
+/// Answers nothing: for contexts that only try a setting out.
+pub(super) struct NoHooks;
+
+impl Hooks for NoHooks {}
+
+/// Reads 64 hexadecimal digits, "ab12…" or as OpenSSL prints them, "AB:12:…".
+pub(super) fn pin_from_hex(text: &str) -> Result<[u8; 32]> {
+    let digits: Vec<u8> = text.bytes().filter(|&byte| byte != b':').collect();
+    let mut pin = [0; 32];
+    let nibble = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+    if digits.len() != 2 * pin.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(Error::invalid("sha256_hex: not the 64 hexadecimal digits of a SHA-256"));
+    }
+    for (byte, pair) in pin.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0]).unwrap_or(0) << 4 | nibble(pair[1]).unwrap_or(0);
+    }
+    Ok(pin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::raw::hex;
+
+    #[test]
+    fn a_pin_is_64_digits() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert_eq!(pin_from_hex(&digits).map(|pin| hex(&pin)), Ok(digits.clone()));
+        let colons: Vec<String> = digits
+            .to_uppercase()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair).into())
+            .collect();
+        assert_eq!(pin_from_hex(&colons.join(":")).map(|pin| hex(&pin)), Ok(digits.clone()));
+        for bad in ["", "ab", &digits[1..], &format!("{}g", &digits[1..]), &format!("{digits}00")] {
+            assert!(pin_from_hex(bad).is_err(), "{bad}");
+        }
+    }
+}

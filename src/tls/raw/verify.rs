@@ -1,0 +1,94 @@
+//! Whom a connection talks to: the name it asks for, and what is found out about the peer.
+
+use std::ffi::{CStr, CString};
+use std::net::IpAddr;
+
+use openssl_sys as ffi;
+
+use super::{Ssl, clear_errors, drain_errors};
+use crate::error::{Error, Result};
+
+impl Ssl {
+    /// This end answers a handshake.
+    pub(crate) fn be_server(&mut self) {
+        // SAFETY: a live connection before its handshake.
+        unsafe { ffi::SSL_set_accept_state(self.as_ptr()) }
+    }
+
+    /// This end begins a handshake.
+    pub(crate) fn be_client(&mut self) {
+        // SAFETY: a live connection before its handshake.
+        unsafe { ffi::SSL_set_connect_state(self.as_ptr()) }
+    }
+
+    /// Names the host in the ClientHello, so that the server can pick a certificate.
+    pub(crate) fn set_sni(&mut self, host: &str) -> Result<()> {
+        let text =
+            CString::new(host).map_err(|_| Error::invalid("server_name: a zero byte in it"))?;
+        clear_errors();
+        // SAFETY: a live connection before its handshake, and a C string that OpenSSL copies.
+        let done =
+            unsafe { ffi::SSL_set_tlsext_host_name(self.as_ptr(), text.as_ptr().cast_mut()) };
+        if done == 1 {
+            Ok(())
+        } else {
+            Err(Error::tls(format!("server_name {host}"), drain_errors()))
+        }
+    }
+
+    /// The peer's certificate must carry this DNS name.
+    pub(crate) fn expect_host(&mut self, host: &str) -> Result<()> {
+        clear_errors();
+        // SAFETY: a live connection before its handshake, and `host.len()` bytes that OpenSSL copies.
+        let done = unsafe {
+            let param = ffi::SSL_get0_param(self.as_ptr());
+            ffi::X509_VERIFY_PARAM_set_hostflags(param, ffi::X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+            ffi::X509_VERIFY_PARAM_set1_host(param, host.as_ptr().cast(), host.len())
+        };
+        if done == 1 {
+            Ok(())
+        } else {
+            Err(Error::tls(format!("server_name {host}"), drain_errors()))
+        }
+    }
+
+    /// The peer's certificate must carry this address.
+    pub(crate) fn expect_ip(&mut self, ip: IpAddr) -> Result<()> {
+        let (four, sixteen);
+        let bytes: &[u8] = match ip {
+            IpAddr::V4(v4) => {
+                four = v4.octets();
+                &four
+            }
+            IpAddr::V6(v6) => {
+                sixteen = v6.octets();
+                &sixteen
+            }
+        };
+        clear_errors();
+        // SAFETY: a live connection before its handshake, and 4 or 16 bytes that OpenSSL copies.
+        let done = unsafe {
+            let param = ffi::SSL_get0_param(self.as_ptr());
+            ffi::X509_VERIFY_PARAM_set1_ip(param, bytes.as_ptr(), bytes.len())
+        };
+        if done == 1 {
+            Ok(())
+        } else {
+            Err(Error::tls(format!("server_name {ip}"), drain_errors()))
+        }
+    }
+
+    /// The verdict on the peer's certificate so far, one of `X509_V_…`; 0 also where none was asked.
+    pub(crate) fn verify_result(&self) -> i32 {
+        // SAFETY: a live connection.
+        let verdict = unsafe { ffi::SSL_get_verify_result(self.as_ptr()) };
+        i32::try_from(verdict).unwrap_or(ffi::X509_V_ERR_UNSPECIFIED)
+    }
+}
+
+/// OpenSSL's words for a verdict, "self-signed certificate".
+pub(crate) fn verdict_words(verdict: i32) -> String {
+    // SAFETY: always a static C string, also for an unknown number.
+    let words = unsafe { CStr::from_ptr(ffi::X509_verify_cert_error_string(verdict.into())) };
+    words.to_string_lossy().into_owned()
+}
