@@ -19,7 +19,7 @@ fi
 [[ $# -eq 1 ]] || fail 'usage: scripts/build_lib.sh [--features LIST] DIRECTORY'
 directory=$1
 
-cargo build --release --lib "${locked[@]}" "${features[@]}"
+cargo build --release --package tlsloop --lib "${locked[@]}" "${features[@]}"
 
 built="$(cargo_target_dir)/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release"
 

@@ -9,6 +9,7 @@ source scripts/common.sh
 
 [[ $# -eq 1 ]] || fail 'usage: scripts/check_examples.sh DIRECTORY'
 programs=$(cd "$1" && pwd)
+root=$PWD
 # shellcheck source=scripts/echo_pair.sh
 source scripts/echo_pair.sh
 
@@ -87,5 +88,17 @@ fails_with 'use:' echo_server --no-such-option
 fails_with 'use:' echo_client --no-such-option
 stop_server TERM
 fails_with "$port" echo_client --port "$port" --insecure
+
+say 'The program of the README, built as the README says, on the port that was just free'
+sed "s/12345/$port/" "$root/c_examples/readme_echo.c" >"$work/readme_echo.c"
+# shellcheck disable=SC2086 # CC may hold flags, as it may for make
+${CC:-cc} -I"$root/include" -o "$work/readme_echo" "$work/readme_echo.c" \
+  -L"$programs/../lib" -ltlsloop -Wl,-rpath,"$programs/../lib"
+"$work/readme_echo" >"$work/server.log" 2>&1 &
+server_pid=$!
+readme_server_answers() { client 'twenty lines' --insecure --port "$port" || is_gone "$server_pid"; }
+eventually readme_server_answers || true
+! is_gone "$server_pid" || fail "the program of the README has ended: $(cat "$work/server.log")"
+served 'twenty lines' --insecure
 
 say 'examples: all as described'

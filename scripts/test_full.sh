@@ -28,7 +28,7 @@ check_oldest_rust() {
     say "installing Rust $oldest with rustup"
     rustup toolchain install "$oldest" --profile minimal || return
   fi
-  CARGO_TARGET_DIR="$(cargo_target_dir)/oldest-rust" rustup run "$oldest" cargo check --lib "${locked[@]}"
+  CARGO_TARGET_DIR="$(cargo_target_dir)/oldest-rust" rustup run "$oldest" cargo check --package tlsloop --lib "${locked[@]}"
 }
 
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
