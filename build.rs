@@ -5,18 +5,20 @@ use std::env;
 use std::path::PathBuf;
 
 /// The files that declare what C sees, in the order in which the header prints them.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 8] = [
     "src/ffi/types/constants.rs",
     "src/ffi/types/conn.rs",
     "src/ffi/types/server.rs",
     "src/ffi/types/client.rs",
     "src/ffi/error.rs",
+    "src/ffi/tls.rs",
+    "src/ffi/server.rs",
+    "src/ffi/conn.rs",
 ];
 
 /// How the shared library is linked: its name in the ABI; it stays mapped after dlclose(3), because
 /// OpenSSL and the C library keep pointers to handlers in it; relocations are read-only.
-const LINK: [&str; 4] =
-    ["-Wl,-soname,libtlsloop.so.0", "-Wl,-z,nodelete", "-Wl,-z,relro", "-Wl,-z,now"];
+const LINK: [&str; 4] = ["-Wl,-soname,libtlsloop.so.0", "-Wl,-z,nodelete", "-Wl,-z,relro", "-Wl,-z,now"];
 
 fn main() {
     for input in SOURCES.iter().chain(&["build.rs", "cbindgen.toml", "Cargo.toml"]) {
@@ -33,8 +35,7 @@ fn main() {
         version_number()
     ));
     let builder = SOURCES.iter().fold(cbindgen::Builder::new(), |b, source| b.with_src(source));
-    let header =
-        builder.with_config(config).generate().expect("src/ffi cannot be read as a header");
+    let header = builder.with_config(config).generate().expect("src/ffi cannot be read as a header");
     header.write_to_file(PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR")).join("tlsloop.h"));
 }
 

@@ -285,20 +285,6 @@ typedef struct tlsloop_tls tlsloop_tls;
 typedef uint64_t tlsloop_conn;
 
 /**
- * A range of the host's bytes, for calls that take several as one.
- */
-typedef struct tlsloop_slice {
-    /**
-     * The first byte; may be NULL if `len` is 0. It is read during the call only.
-     */
-    const void *data;
-    /**
-     * How many bytes.
-     */
-    size_t len;
-} tlsloop_slice;
-
-/**
  * What the server tells the host. Set `size`, best by TLSLOOP_CALLBACKS_INIT; any other member may be
  * NULL.
  *
@@ -557,50 +543,18 @@ typedef struct tlsloop_stats {
 } tlsloop_stats;
 
 /**
- * Where to connect to and how. Set `size`, best by TLSLOOP_CLIENT_CONFIG_INIT; 0 is each other
- * member's default.
- *
- * Strings and the struct itself are read during the call only.
+ * A range of the host's bytes, for calls that take several as one.
  */
-typedef struct tlsloop_client_config {
+typedef struct tlsloop_slice {
     /**
-     * `sizeof(tlsloop_client_config)` as the host was compiled.
+     * The first byte; may be NULL if `len` is 0. It is read during the call only.
      */
-    size_t size;
+    const void *data;
     /**
-     * Name or address of the server.
+     * How many bytes.
      */
-    const char *host;
-    /**
-     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`.
-     */
-    const char *server_name;
-    /**
-     * Trust and policy; NULL: the system's trust, verified. A reference is kept.
-     */
-    struct tlsloop_tls *tls;
-    /**
-     * Connections that a server makes: the connection's data from its start. Else not used.
-     */
-    void *data;
-    /**
-     * TLSLOOP_MODE_TLS, TLSLOOP_MODE_PLAIN or TLSLOOP_MODE_STARTTLS.
-     */
-    int mode;
-    /**
-     * The server's port.
-     */
-    uint16_t port;
-    /**
-     * Milliseconds for everything from the look-up to the end of the handshake; 0: 10 s;
-     * TLSLOOP_NONE: never ends.
-     */
-    unsigned int connect_timeout_ms;
-    /**
-     * Milliseconds for one blocking send or receive; 0: 30 s; TLSLOOP_NONE: never ends.
-     */
-    unsigned int io_timeout_ms;
-} tlsloop_client_config;
+    size_t len;
+} tlsloop_slice;
 
 /**
  * What is known of a connection. The host sets `size` (TLSLOOP_INFO_INIT), tlsloop fills the rest.
@@ -706,6 +660,52 @@ typedef struct tlsloop_info {
 } tlsloop_info;
 
 /**
+ * Where to connect to and how. Set `size`, best by TLSLOOP_CLIENT_CONFIG_INIT; 0 is each other
+ * member's default.
+ *
+ * Strings and the struct itself are read during the call only.
+ */
+typedef struct tlsloop_client_config {
+    /**
+     * `sizeof(tlsloop_client_config)` as the host was compiled.
+     */
+    size_t size;
+    /**
+     * Name or address of the server.
+     */
+    const char *host;
+    /**
+     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`.
+     */
+    const char *server_name;
+    /**
+     * Trust and policy; NULL: the system's trust, verified. A reference is kept.
+     */
+    struct tlsloop_tls *tls;
+    /**
+     * Connections that a server makes: the connection's data from its start. Else not used.
+     */
+    void *data;
+    /**
+     * TLSLOOP_MODE_TLS, TLSLOOP_MODE_PLAIN or TLSLOOP_MODE_STARTTLS.
+     */
+    int mode;
+    /**
+     * The server's port.
+     */
+    uint16_t port;
+    /**
+     * Milliseconds for everything from the look-up to the end of the handshake; 0: 10 s;
+     * TLSLOOP_NONE: never ends.
+     */
+    unsigned int connect_timeout_ms;
+    /**
+     * Milliseconds for one blocking send or receive; 0: 30 s; TLSLOOP_NONE: never ends.
+     */
+    unsigned int io_timeout_ms;
+} tlsloop_client_config;
+
+/**
  * The version of tlsloop and of the OpenSSL that is really loaded: "0.1.0 (OpenSSL 3.0.19 27 Jan 2026)".
  *
  * Never NULL, and valid until the process ends. Any thread.
@@ -738,6 +738,341 @@ const char *tlsloop_reason_name(int reason);
  * thread's end. A very long sentence is cut.
  */
 const char *tlsloop_last_error(void);
+
+/**
+ * Makes a policy with the defaults.
+ */
+struct tlsloop_tls *tlsloop_tls_new(void);
+
+/**
+ * Frees a policy.
+ *
+ * # Safety
+ * As the header says.
+ */
+void tlsloop_tls_free(struct tlsloop_tls *tls);
+
+/**
+ * Adds a certificate with its chain and key.
+ *
+ * # Safety
+ * As the header says.
+ */
+int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_pem, const char *key_pem);
+
+/**
+ * Adds a self-signed certificate.
+ *
+ * # Safety
+ * As the header says.
+ */
+int tlsloop_tls_add_self_signed(struct tlsloop_tls *tls, const char *names);
+
+/**
+ * Sets whom to trust.
+ *
+ * # Safety
+ * As the header says.
+ */
+int tlsloop_tls_set_trust_file(struct tlsloop_tls *tls, const char *ca_pem);
+
+/**
+ * Sets what is verified.
+ *
+ * # Safety
+ * As the header says.
+ */
+int tlsloop_tls_set_verify(struct tlsloop_tls *tls, int verify);
+
+/**
+ * Pins the server's certificate.
+ *
+ * # Safety
+ * As the header says.
+ */
+int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
+
+/**
+ * Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.
+ *
+ * `config`, its texts and its callback table are copied and may go when the call returns; `config->tls` keeps a
+ * reference of the server's own and is frozen. `config->listen_fd` passes to the server on TLSLOOP_OK only.
+ * `*out` is written before the first callback runs, and only on TLSLOOP_OK; the host ends the server with
+ * tlsloop_server_stop(). Any thread may call it; not to be called before daemon(3), which would leave the threads behind.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
+ * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_EDEADLK for a
+ * host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
+ *
+ * # Safety
+ * `config` is NULL or points to a struct of the size that it states; `out` is NULL or writable.
+ */
+int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsloop_server **out);
+
+/**
+ * Waits until tlsloop_server_request_stop() was called; a host-driven server is polled until then.
+ *
+ * Returns TLSLOOP_OK, at once if the stop was requested before; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE if another
+ * thread is polling; TLSLOOP_EINVAL for NULL. The server runs on: tlsloop_server_stop() ends it.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_wait(struct tlsloop_server *server);
+
+/**
+ * Makes tlsloop_server_wait() return; host-driven, the descriptor becomes readable and tlsloop_server_poll() returns 1.
+ * Nothing else changes: connections are served until tlsloop_server_stop().
+ *
+ * Async-signal-safe (signal-safety(7)): meant for handlers of SIGTERM. errno and tlsloop_last_error() stay as they are.
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE in a forked child.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_request_stop(struct tlsloop_server *server);
+
+/**
+ * Stops accepting and serves on. What the kernel has queued is still accepted; then the server closes its copy of the
+ * listening socket. Where another process holds the socket, no connection is lost.
+ *
+ * Any thread and any callback may call it; again, it does nothing. Returns TLSLOOP_OK or TLSLOOP_EINVAL for NULL.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_drain(struct tlsloop_server *server);
+
+/**
+ * Ends a server: accepts no more, ends each connection in good order (queued bytes, close_notify, the peer's end) for up
+ * to `grace_ms` milliseconds, cuts off those that are left, joins the threads, frees everything.
+ *
+ * Connections that it ends are reported with TLSLOOP_REASON_STOPPED; host-driven, the remaining callbacks run on the
+ * calling thread. When it has returned, no callback runs any more and `server` is gone. `grace_ms` 0: no waiting.
+ *
+ * Returns TLSLOOP_OK, also for NULL. TLSLOOP_EDEADLK in a callback and TLSLOOP_ESTATE while another thread is in
+ * tlsloop_server_wait() or tlsloop_server_poll(): the server runs on. Any other result has freed it.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_stop(struct tlsloop_server *server, unsigned int grace_ms);
+
+/**
+ * The port that the server listens on, for configurations with port 0; 0 on a unix socket.
+ *
+ * Returns the port; TLSLOOP_ESTATE without a listening socket; TLSLOOP_EINVAL for NULL.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_port(const struct tlsloop_server *server);
+
+/**
+ * A duplicate of the listening socket, close-on-exec, to hand to a successor process. The host closes it.
+ *
+ * Returns the descriptor; TLSLOOP_ESTATE without a listening socket or after tlsloop_server_drain(); TLSLOOP_ESYS where
+ * the system refused; TLSLOOP_EINVAL for NULL.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_listen_fd(const struct tlsloop_server *server);
+
+/**
+ * Uses another policy for new handshakes. One whose ClientHello was read keeps the old one, and so do connections.
+ *
+ * Any thread and any callback may call it. Returns TLSLOOP_OK; otherwise nothing has changed: TLSLOOP_EINVAL for NULL or a
+ * policy that cannot serve, TLSLOOP_ESTATE in plain mode, TLSLOOP_ETLS where OpenSSL refused.
+ *
+ * # Safety
+ * Both are NULL or alive.
+ */
+int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tls);
+
+/**
+ * Takes over a connected stream socket that the host accepted itself, also descriptor 0 under inetd. The handshake
+ * follows, then on_connect, or on_handshake_failed instead.
+ *
+ * `data` is the connection's data from the start. `*out` (may be NULL) is written before the first callback can run, on
+ * TLSLOOP_OK only, and only then does `fd` pass to the server. Any thread and any callback may call it.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
+ * of connections; TLSLOOP_ECLOSED once the server is stopping.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped; `out` is NULL or writable; `fd` is the host's to give.
+ */
+int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
+
+/**
+ * Counts, as of now. In every snapshot `open == connects - disconnects`, and `disconnects` is the sum of its reasons.
+ *
+ * Any thread and any callback may call it; `out->size` says how much it holds. Returns TLSLOOP_OK or TLSLOOP_EINVAL.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped; `out` is NULL or a struct of the size that it states.
+ */
+int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_stats *out);
+
+/**
+ * Host-driven: the descriptor to watch for reading in the host's own loop. It is level-triggered, stays readable while
+ * work is left and becomes readable when a deadline has come, so the host needs no other wake-up. It belongs to the
+ * server; close it not.
+ *
+ * Returns the descriptor; TLSLOOP_ESTATE for a server with worker threads; TLSLOOP_EINVAL for NULL.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_fd(const struct tlsloop_server *server);
+
+/**
+ * Host-driven: one turn on the calling thread, in which callbacks run. Waits for work up to `timeout_ms` milliseconds; 0:
+ * not at all; -1: until there is some. A signal is a turn without events.
+ *
+ * Returns 0, or 1 once a stop was requested; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
+ * for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not stopped.
+ */
+int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
+
+/**
+ * Queues `len` bytes for the peer: all of them, in order, or none.
+ *
+ * The bytes are copied before the call returns. Any thread, and any callback, may call it; it never waits and never calls
+ * back. Bytes sent before on_connect leave when the connection is up. An empty send queues nothing and is refused like any
+ * other.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EFULL with nothing queued while the queue is at or above high water (on_drain will follow);
+ * TLSLOOP_ECLOSED if the connection has ended or begun to; TLSLOOP_ENOMEM; TLSLOOP_EINVAL if `data` is NULL and `len` not 0.
+ *
+ * # Safety
+ * `data` is NULL or has `len` readable bytes.
+ */
+int tlsloop_conn_send(tlsloop_conn conn, const void *data, size_t len);
+
+/**
+ * Queues `n` pieces as one tlsloop_conn_send() of all of them: none gets between, and all are queued or none.
+ *
+ * Returns as tlsloop_conn_send(); TLSLOOP_EINVAL also if `parts` is NULL and `n` not 0.
+ *
+ * # Safety
+ * `parts` is NULL or has `n` members, each of which is NULL or has its `len` readable bytes.
+ */
+int tlsloop_conn_sendv(tlsloop_conn conn, const struct tlsloop_slice *parts, size_t n);
+
+/**
+ * How many bytes are accepted and not yet in the kernel's hands; 0 once the connection has ended. Any thread.
+ */
+size_t tlsloop_conn_queued(tlsloop_conn conn);
+
+/**
+ * Ends this side's direction behind what is queued, with close_notify (in plain modes FIN); the connection goes on
+ * receiving until the peer's end.
+ *
+ * Any thread, any callback; returns at once. If the peer stays silent for `close_timeout_ms` after that, the connection
+ * ends with TLSLOOP_REASON_HOST. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if it has ended or begun to.
+ */
+int tlsloop_conn_end(tlsloop_conn conn);
+
+/**
+ * Ends the connection: what is queued leaves, then close_notify; what arrives is dropped until the peer's end or
+ * `close_timeout_ms`, so that unread input never destroys the answer. on_disconnect comes from the loop, later.
+ *
+ * Any thread, any callback; returns at once. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if it has ended or is being closed.
+ */
+int tlsloop_conn_close(tlsloop_conn conn);
+
+/**
+ * Ends the connection at once with RST; queued bytes are dropped. on_disconnect comes from the loop, later, with
+ * TLSLOOP_REASON_ABORTED. A forked child that holds a copy of the socket does not prevent the reset.
+ *
+ * Any thread, any callback. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if it has ended or was aborted before.
+ */
+int tlsloop_conn_abort(tlsloop_conn conn);
+
+/**
+ * Holds back on_data, and what stands behind the data: on_end and a clean or truncated end. Reset, timeouts and the
+ * host's own close come at once. TCP then makes the peer wait.
+ *
+ * Any thread, any callback. From another thread, a callback that runs already is not stopped. Returns TLSLOOP_OK, or
+ * TLSLOOP_ECLOSED if the connection has ended.
+ */
+int tlsloop_conn_pause(tlsloop_conn conn);
+
+/**
+ * Undoes tlsloop_conn_pause(), however often that was called. Bytes that had arrived before come though no packet does.
+ *
+ * Any thread, any callback. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if the connection has ended.
+ */
+int tlsloop_conn_resume(tlsloop_conn conn);
+
+/**
+ * Sets this connection's idle timeout, in milliseconds without a byte in either direction, counted from now. 0 or
+ * TLSLOOP_NONE: never.
+ *
+ * Any thread, any callback. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if the connection has ended.
+ */
+int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
+
+/**
+ * Tells what is known of a connection: addresses, what TLS has agreed on, the peer's certificate, counts. Text is cut to
+ * fit and ends in 0; the struct outlives the connection.
+ *
+ * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL for NULL
+ * or a `size` that is not set.
+ *
+ * # Safety
+ * `out` is NULL or a struct of the size that it states.
+ */
+int tlsloop_conn_info(tlsloop_conn conn, struct tlsloop_info *out);
+
+/**
+ * The peer's certificate in DER. `*len` is the room at `der` and becomes the certificate's length.
+ *
+ * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_EINVAL if there is too little room, with `*len` set, so a
+ * first call with room 0 asks for the length; TLSLOOP_ESTATE if the peer has shown none; TLSLOOP_ECLOSED if the connection
+ * has ended.
+ *
+ * # Safety
+ * `len` is NULL or writable; `der` is NULL or has `*len` writable bytes.
+ */
+int tlsloop_conn_peer_certificate(tlsloop_conn conn, void *der, size_t *len);
+
+/**
+ * Sets the host's own pointer for a connection. tlsloop never looks behind it; free it in on_disconnect.
+ *
+ * Any thread. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if the connection has ended.
+ */
+int tlsloop_conn_set_data(tlsloop_conn conn, void *data);
+
+/**
+ * The host's own pointer for a connection; NULL if none was set, and once on_disconnect has returned. Any thread.
+ */
+void *tlsloop_conn_data(tlsloop_conn conn);
+
+/**
+ * Runs `run(conn, arg)` on the connection's worker, between its other callbacks: the way to touch a connection's state
+ * from another thread without a lock of the host's.
+ *
+ * Any thread, any callback. What returned TLSLOOP_OK runs exactly once, before the connection's on_disconnect. Returns
+ * TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL if `run` is NULL.
+ *
+ * # Safety
+ * `run` may be called on the worker's thread with `arg`.
+ */
+int tlsloop_conn_post(tlsloop_conn conn, void (*run)(tlsloop_conn conn, void *arg), void *arg);
+
+/**
+ * tlsloop_conn_post() in `ms` milliseconds, or earlier if the connection ends first.
+ *
+ * # Safety
+ * As tlsloop_conn_post().
+ */
+int tlsloop_conn_post_after(tlsloop_conn conn, unsigned int ms, void (*run)(tlsloop_conn conn, void *arg), void *arg);
 
 /** TLS 1.2 (RFC 5246), the number on the wire. */
 #define TLSLOOP_TLS1_2 0x0303

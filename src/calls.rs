@@ -60,7 +60,10 @@ fn ask(id: Id, ask: Ask, mark: Option<Mark>) -> Result<()> {
         Some(mark) if !cell.gauge.seal(mark) => Err(Error::closed()),
         _ => Ok(()),
     };
-    let Some(ask) = shard::ask_locally(id, ask, |conn| if conn.is_ending { Err(Error::closed()) } else { seal() })? else { return Ok(()) };
+    let Some(ask) = shard::ask_locally(id, ask, |conn| if conn.is_ending { Err(Error::closed()) } else { seal() })?
+    else {
+        return Ok(());
+    };
     let mut state = cell.lock(id.generation())?;
     if state.is_ending {
         return Err(Error::closed());

@@ -116,6 +116,11 @@ impl Verdict {
         Verdict { reason, code, why: why.into() }
     }
 
+    /// The server is stopping.
+    pub(crate) fn stopped() -> Verdict {
+        Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped")
+    }
+
     fn of(failure: &Failure) -> Verdict {
         let reason = match failure {
             Failure::Reset(_) => Reason::Reset,
@@ -229,9 +234,10 @@ impl Conn {
 
     /// How it ended; asked when it is over.
     pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict.as_deref().cloned().unwrap_or_else(|| {
-            Verdict::new(Reason::System, Code::Internal, "the connection ended without a verdict")
-        })
+        self.verdict
+            .as_deref()
+            .cloned()
+            .unwrap_or_else(|| Verdict::new(Reason::System, Code::Internal, "the connection ended without a verdict"))
     }
 
     /// Ends it at once with this verdict, unless it has one.

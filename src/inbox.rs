@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::address::Address;
 use crate::id::Id;
+use crate::registry::Lane;
 use crate::slab::Key;
 use crate::stats::Counters;
 use crate::sys::wake::Wake;
@@ -24,7 +24,6 @@ pub(crate) enum Note {
 pub(crate) struct Newcomer {
     pub(crate) key: Key,
     pub(crate) fd: OwnedFd,
-    pub(crate) peer: Address,
 }
 
 /// The requests to one worker.
@@ -38,6 +37,8 @@ pub(crate) struct Inbox {
     pub(crate) high_water: usize,
     /// What the worker counts.
     pub(crate) counters: Counters,
+    /// The worker's names, as long as it has them.
+    lane: Mutex<Option<&'static Lane>>,
 }
 
 impl Inbox {
@@ -49,6 +50,7 @@ impl Inbox {
             asleep: AtomicBool::new(true),
             high_water,
             counters: Counters::default(),
+            lane: Mutex::new(None),
         })
     }
 
@@ -79,6 +81,11 @@ impl Inbox {
         self.notes.lock().is_empty()
     }
 
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.lock().is_empty()
+    }
+
     /// The worker is awake and will look by itself.
     pub(crate) fn awake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
@@ -87,6 +94,16 @@ impl Inbox {
     /// Takes all requests; `into` must be empty and gets them in order.
     pub(crate) fn take(&self, into: &mut Vec<Note>) {
         std::mem::swap(&mut *self.notes.lock(), into);
+    }
+
+    /// The names of the worker that reads this.
+    pub(crate) fn lane(&self) -> Option<&'static Lane> {
+        *self.lane.lock()
+    }
+
+    /// The worker begins with these names, or gives them up.
+    pub(crate) fn set_lane(&self, lane: Option<&'static Lane>) {
+        *self.lane.lock() = lane;
     }
 
     /// The descriptor to watch.

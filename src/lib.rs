@@ -12,6 +12,7 @@ mod cell;
 mod conn;
 pub mod contain;
 pub mod error;
+mod exit;
 #[doc(hidden)]
 pub mod ffi;
 pub mod host;
@@ -21,6 +22,7 @@ mod info;
 mod listener;
 pub mod queue;
 mod registry;
+pub mod server;
 mod service;
 pub mod slab;
 pub mod stats;

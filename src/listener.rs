@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,14 +48,17 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
     found.next().ok_or_else(|| Error::new(Code::System, format!("address \"{text}\": the name has no address")))
 }
 
-/// Checks a listening socket that the host hands in. It is not touched.
-pub(crate) fn check_handed_in(fd: RawFd) -> Result<()> {
-    let told = |error: &io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
-    match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(|error| told(&error))? {
-        Some(true) => Ok(()),
-        Some(false) => Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
-        None => Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),
+/// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
+pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
+    let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
+    match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+        Some(true) => {}
+        Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
+        None => return Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),
     }
+    let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
+    socket::adopt_flags(own.as_fd()).map_err(told)?;
+    Ok(own)
 }
 
 /// What one look at the door gave.
@@ -190,10 +193,5 @@ impl Door {
     /// Stops watching for good. The socket itself is not shut down: another process may share it.
     pub(crate) fn close(mut self, epoll: &Epoll) {
         self.rest(epoll, None);
-    }
-
-    /// For the host: whose number the socket has.
-    pub(crate) fn raw(&self) -> RawFd {
-        self.listener.as_raw_fd()
     }
 }

@@ -5,8 +5,8 @@
 //! Invariant of [`Gauge`]: one atomic word holds the count and what was decided on it, so that a refusal and the
 //! drain that answers it never miss each other.
 
-use std::collections::VecDeque;
 use std::collections::TryReserveError;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Capacity of the chunks that a worker keeps: what one turn reads from one connection fits into it.

@@ -48,13 +48,16 @@ pub(crate) fn claim(inbox: Arc<Inbox>) -> Result<&'static Lane> {
         }
     };
     let lane = LANES[number].get_or_init(|| Box::new(Lane::new(number)));
+    inbox.set_lane(Some(lane));
     *lane.inbox.lock() = Some(inbox);
     Ok(lane)
 }
 
 /// Takes a lane back from a worker that has ended all its connections.
 pub(crate) fn release(lane: &Lane) {
-    *lane.inbox.lock() = None;
+    if let Some(inbox) = lane.inbox.lock().take() {
+        inbox.set_lane(None);
+    }
     FREE.lock().numbers.push(lane.number);
 }
 

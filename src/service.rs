@@ -72,8 +72,8 @@ pub(crate) struct Terms {
 impl Service {
     /// A service that has not begun.
     pub(crate) fn new(
-        host: Box<dyn Host>,
         terms: Terms,
+        host: Box<dyn Host>,
         context: Option<Arc<ServerContext>>,
         listener: Option<OwnedFd>,
         inboxes: Vec<Arc<Inbox>>,

@@ -14,10 +14,11 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::ReentrantMutex;
 
 use crate::contain;
 use crate::error::{Error, Result};
+use crate::exit::Busy;
 use crate::host::Level;
 use crate::inbox::{Inbox, Note};
 use crate::listener::Door;
@@ -76,7 +77,7 @@ struct Turn {
     plain: Vec<u8>,
     stopping: bool,
     /// Held while not waiting: whoever must not meet a worker inside OpenSSL takes it.
-    busy: Arc<Mutex<()>>,
+    busy: Busy,
 }
 
 impl Worker {
@@ -88,9 +89,7 @@ impl Worker {
         };
         let inbox: Arc<Inbox> = service.inboxes[number].clone();
         let epoll = Epoll::new().map_err(told("epoll_create1"))?;
-        epoll
-            .add(inbox.fd(), WAKE.to_u64(), Interest::Edge { read: true, write: false })
-            .map_err(told("epoll_ctl"))?;
+        epoll.add(inbox.fd(), WAKE.to_u64(), Interest::Edge { read: true, write: false }).map_err(told("epoll_ctl"))?;
         let clock = if service.host_driven {
             let clock = Clock::new().map_err(told("timerfd_create"))?;
             epoll.add(clock.as_fd(), CLOCK.to_u64(), Interest::Level).map_err(told("epoll_ctl"))?;
@@ -99,7 +98,8 @@ impl Worker {
             None
         };
         let listener: Option<Arc<OwnedFd>> = service.listener.lock().clone();
-        let door = listener.map(|listener| Door::open(listener, &epoll, DOOR)).transpose().map_err(told("epoll_ctl"))?;
+        let door =
+            listener.map(|listener| Door::open(listener, &epoll, DOOR)).transpose().map_err(told("epoll_ctl"))?;
         let lane = registry::claim(inbox.clone())?;
         let shard = Some(Box::new(Shard::new(lane, inbox, service.limits.clone())));
         let turn = Turn {
@@ -115,7 +115,7 @@ impl Worker {
             notes: Vec::new(),
             plain: vec![0; PLAIN],
             stopping: false,
-            busy: Arc::new(Mutex::new(())),
+            busy: Arc::new(ReentrantMutex::new(())),
         };
         Ok(Worker { number, service, shard, turn })
     }
@@ -126,7 +126,7 @@ impl Worker {
     }
 
     /// Taken for good by whoever must not meet the worker inside OpenSSL.
-    pub(crate) fn busy(&self) -> Arc<Mutex<()>> {
+    pub(crate) fn busy(&self) -> Busy {
         self.turn.busy.clone()
     }
 
@@ -171,7 +171,7 @@ impl Drop for Worker {
 
 impl Turn {
     fn goes_on(&self, shard: &Shard) -> bool {
-        !self.stopping || shard.len() > 0
+        !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
     }
 
     /// One turn: the work that is there, in an order that puts those who are served before those who come.

@@ -9,12 +9,17 @@ pub mod types;
 
 pub mod error;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "some exports are still to come"))]
+pub mod tls;
+
+pub mod server;
+
+pub mod conn;
+
+mod config;
 pub(crate) mod guard;
-#[cfg_attr(not(test), expect(dead_code, reason = "some exports are still to come"))]
+mod host;
 pub(crate) mod read;
 mod sizes;
-#[cfg_attr(not(test), expect(dead_code, reason = "some exports are still to come"))]
 pub(crate) mod write;
 
 #[cfg(test)]

@@ -57,10 +57,7 @@ pub(crate) unsafe fn host_text<'a>(name: &str, ptr: *const c_char) -> Result<&'a
 ///
 /// # Safety
 /// `ptr` is NULL or a C string.
-pub(crate) unsafe fn host_optional_text<'a>(
-    name: &str,
-    ptr: *const c_char,
-) -> Result<Option<&'a str>> {
+pub(crate) unsafe fn host_optional_text<'a>(name: &str, ptr: *const c_char) -> Result<Option<&'a str>> {
     // SAFETY: as this function.
     let Some(text) = (unsafe { c_string(ptr) }) else { return Ok(None) };
     match text.to_str() {
@@ -82,10 +79,7 @@ pub(crate) unsafe fn host_path<'a>(name: &str, ptr: *const c_char) -> Result<&'a
 ///
 /// # Safety
 /// `ptr` is NULL or a C string.
-pub(crate) unsafe fn host_optional_path<'a>(
-    name: &str,
-    ptr: *const c_char,
-) -> Result<Option<&'a Path>> {
+pub(crate) unsafe fn host_optional_path<'a>(name: &str, ptr: *const c_char) -> Result<Option<&'a Path>> {
     // SAFETY: as this function.
     let Some(text) = (unsafe { c_string(ptr) }) else { return Ok(None) };
     if text.is_empty() {
@@ -98,11 +92,7 @@ pub(crate) unsafe fn host_optional_path<'a>(
 ///
 /// # Safety
 /// `ptr` is NULL or points to `len` bytes that nobody changes during the call.
-pub(crate) unsafe fn host_bytes<'a>(
-    name: &str,
-    ptr: *const c_void,
-    len: usize,
-) -> Result<&'a [u8]> {
+pub(crate) unsafe fn host_bytes<'a>(name: &str, ptr: *const c_void, len: usize) -> Result<&'a [u8]> {
     // SAFETY: as this function; bytes need no alignment.
     unsafe { host_array(name, ptr.cast::<u8>(), len) }
 }
@@ -112,11 +102,7 @@ pub(crate) unsafe fn host_bytes<'a>(
 /// # Safety
 /// `ptr` is NULL or points to `len` bytes that are the call's alone until it returns. They may never
 /// have been written: memory from another language holds some value, and every value is a valid byte.
-pub(crate) unsafe fn host_room<'a>(
-    name: &str,
-    ptr: *mut c_void,
-    len: usize,
-) -> Result<&'a mut [u8]> {
+pub(crate) unsafe fn host_room<'a>(name: &str, ptr: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
     if check_array(name, ptr.cast::<u8>(), len)? {
         return Ok(&mut []);
     }
@@ -128,11 +114,7 @@ pub(crate) unsafe fn host_room<'a>(
 ///
 /// # Safety
 /// `ptr` is NULL or points to `n` pointers, each NULL or a C string.
-pub(crate) unsafe fn host_paths<'a>(
-    name: &str,
-    ptr: *const *const c_char,
-    n: usize,
-) -> Result<Vec<&'a Path>> {
+pub(crate) unsafe fn host_paths<'a>(name: &str, ptr: *const *const c_char, n: usize) -> Result<Vec<&'a Path>> {
     // SAFETY: as this function.
     let pointers = unsafe { host_array(name, ptr, n)? };
     let paths = pointers.iter().enumerate().map(|(i, path)| {
@@ -146,11 +128,7 @@ pub(crate) unsafe fn host_paths<'a>(
 ///
 /// # Safety
 /// `ptr` is NULL or points to `n` slices, each of which describes bytes as [`host_bytes`] wants them.
-pub(crate) unsafe fn host_slices<'a>(
-    name: &str,
-    ptr: *const tlsloop_slice,
-    n: usize,
-) -> Result<Vec<&'a [u8]>> {
+pub(crate) unsafe fn host_slices<'a>(name: &str, ptr: *const tlsloop_slice, n: usize) -> Result<Vec<&'a [u8]>> {
     // SAFETY: as this function.
     let parts = unsafe { host_array(name, ptr, n)? };
     let slices = parts.iter().enumerate().map(|(i, part)| {

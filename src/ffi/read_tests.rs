@@ -131,10 +131,7 @@ fn room_is_written_in_place() {
     unsafe {
         host_room("buf", start.cast(), 2).unwrap().copy_from_slice(b"hi");
         assert!(host_room("buf", ptr::null_mut(), 0).unwrap().is_empty());
-        assert_eq!(
-            sentence(host_room("buf", ptr::null_mut(), 1)),
-            "buf is NULL, but its length is 1"
-        );
+        assert_eq!(sentence(host_room("buf", ptr::null_mut(), 1)), "buf is NULL, but its length is 1");
     }
     assert_eq!(memory, *b"hi\0");
 }

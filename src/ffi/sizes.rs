@@ -60,8 +60,7 @@ mod tests {
 
     #[test]
     fn what_an_empty_configuration_of_the_hosts_says() {
-        let config =
-            tlsloop_server_config { size: tlsloop_server_config::SIZE_0_1, port: 7, ..zeroed() };
+        let config = tlsloop_server_config { size: tlsloop_server_config::SIZE_0_1, port: 7, ..zeroed() };
         // SAFETY: a whole struct that tells its true size.
         let read = unsafe { host_struct("config", &raw const config) }.unwrap();
         assert_eq!(read.port, 7);

@@ -22,10 +22,7 @@ fn the_number_of_the_version_agrees_with_its_text() {
     let parts: Vec<u32> = release.split('.').map(|part| part.parse().unwrap()).collect();
     let [major, minor, patch] = parts[..] else { panic!("{release}") };
     assert!(major < 256 && minor < 256 && patch < 256, "{release} does not fit");
-    assert_eq!(
-        defined("TLSLOOP_VERSION_NUMBER"),
-        format!("0x{:08x}", major << 16 | minor << 8 | patch)
-    );
+    assert_eq!(defined("TLSLOOP_VERSION_NUMBER"), format!("0x{:08x}", major << 16 | minor << 8 | patch));
 }
 
 /// "No enums, no trailing commas, no `//`, no name that is both a typedef and a function".

@@ -174,6 +174,12 @@ pub(crate) fn with_raw<R>(fd: RawFd, ask: impl FnOnce(BorrowedFd<'_>) -> R) -> R
     ask(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Takes over a descriptor that the host gives up.
+pub(crate) fn take(fd: RawFd) -> OwnedFd {
+    // SAFETY: the contract of the two calls that lead here: the descriptor is open, and the host lets go of it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 fn new_socket(family: libc::c_int) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers; the descriptor that comes back is ours alone.

@@ -46,3 +46,25 @@ fn block_signals() -> io::Result<libc::sigset_t> {
         }
     }
 }
+
+/// Runs `handler` when the process exits, before the handlers that were registered earlier.
+pub(crate) fn at_exit(handler: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: a plain function of a library that stays mapped.
+    match unsafe { libc::atexit(handler) } {
+        0 => Ok(()),
+        _ => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+    }
+}
+
+/// How many CPUs the process may run on (sched_getaffinity(2)); at least 1.
+pub(crate) fn cpus() -> usize {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the set has the size that is given, and all zeros are a valid, empty one.
+    let count = unsafe {
+        match libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) {
+            0 => libc::CPU_COUNT(set.assume_init_ref()),
+            _ => 1,
+        }
+    };
+    usize::try_from(count).map_or(1, |count| count.max(1))
+}

@@ -48,9 +48,7 @@ impl Policy {
     fn change(&self, change: impl FnOnce(&mut Settings) -> Result<()>) -> Result<()> {
         let mut inner = self.inner.lock();
         if inner.server.is_some() || inner.client.is_some() {
-            return Err(Error::state(
-                "this tlsloop_tls is in use by a server or client: make a new one",
-            ));
+            return Err(Error::state("this tlsloop_tls is in use by a server or client: make a new one"));
         }
         change(&mut inner.settings)
     }
@@ -80,8 +78,7 @@ impl Policy {
             settings.trust = match ca_pem {
                 None => Trust::System,
                 Some(path) => {
-                    let certs =
-                        raw::certs_from_pem(&read_file(path)?, &path.display().to_string())?;
+                    let certs = raw::certs_from_pem(&read_file(path)?, &path.display().to_string())?;
                     Trust::These(certs)
                 }
             };

@@ -27,6 +27,7 @@ use std::sync::Once;
 
 use openssl_sys as ffi;
 
+pub(crate) use bio::Transport;
 pub(crate) use ctx::{Demand, Side, SslCtx};
 pub(crate) use handle::{Cert, Chain, Crl, Key, Secret, Store};
 pub(crate) use hooks::Hooks;
@@ -34,10 +35,7 @@ pub(crate) use info::{PeerCertificate, hex};
 pub(crate) use issue::{SubjectName, self_signed};
 #[cfg(test)]
 pub(crate) use lockstep::Pair;
-pub(crate) use pem::{
-    CertChain, MAX_PASSWORD, certs_from_pem, chain_from_pem, crls_from_pem, key_from_pem,
-};
-pub(crate) use bio::Transport;
+pub(crate) use pem::{CertChain, MAX_PASSWORD, certs_from_pem, chain_from_pem, crls_from_pem, key_from_pem};
 pub(crate) use ssl::{Answer, Ssl};
 pub(crate) use verify::verdict_words;
 pub(crate) use x509::{AltName, KeyKind, Validity};

@@ -1,12 +1,14 @@
 //! Taking connections in: a few each turn, within the limits, and none lost to a failure.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use super::Turn;
 use super::shard::Shard;
 use crate::address::Address;
 use crate::host::Level;
 use crate::inbox::Newcomer;
+use crate::info::Facts;
 use crate::listener::{REST, Visitor};
 use crate::service::{Refused, Stage};
 use crate::sys::socket;
@@ -80,12 +82,12 @@ impl Turn {
                 return self.complain(true, &error);
             }
         };
-        let Some((key, _, _)) = shard.lane().name() else {
+        let Some((key, _, cell)) = shard.lane().name() else {
             self.service.dismiss(ip);
             return counters.refused_limit.add(1);
         };
-        counters.accepted.add(1);
-        self.take_in(shard, Newcomer { key, fd, peer });
+        cell.open(key.generation, fd.as_raw_fd(), 0, Arc::new(Facts::new(peer)));
+        self.take_in(shard, Newcomer { key, fd });
     }
 
     /// Where the host itself waits with `select`, connections must not take the low numbers.

@@ -5,7 +5,6 @@ use super::shard::Shard;
 use crate::cell::Ask;
 use crate::conn::Verdict;
 use crate::contain;
-use crate::error::Code;
 use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::queue::Mark;
@@ -56,9 +55,8 @@ impl Turn {
         let Verdict { reason, code, why } = verdict;
         let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
-        self.service.log(level, || {
-            format!("event={event} conn={} peer={peer} reason={reason:?} why=\"{why}\"", id.to_u64())
-        });
+        self.service
+            .log(level, || format!("event={event} conn={} peer={peer} reason={reason:?} why=\"{why}\"", id.to_u64()));
         if announced {
             self.service.host.on_disconnect(id, *reason, why);
         } else {
@@ -89,8 +87,7 @@ impl Turn {
     /// Begins the end of every connection, in good order as far as the grace allows.
     pub(super) fn stop_all(&mut self, shard: &Shard) {
         for key in shard.keys() {
-            let verdict = Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped");
-            shard.step(key, &mut [], |conn, tools| conn.close(verdict, tools.now));
+            shard.step(key, &mut [], |conn, tools| conn.close(Verdict::stopped(), tools.now));
             self.visit(shard, key);
         }
     }
@@ -98,8 +95,7 @@ impl Turn {
     /// Ends every connection that is left.
     pub(super) fn end_all(&mut self, shard: &Shard) {
         for key in shard.keys() {
-            let verdict = Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped");
-            shard.ask(key, |conn| conn.finish(verdict));
+            shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             self.retire(shard, key);
         }
     }

@@ -1,17 +1,13 @@
 //! One visit to one connection: everything that is due for it, in a fixed order, with the host told at each step.
 
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
-
 use super::Turn;
 use super::shard::Shard;
-use crate::conn::{Conn, News};
+use crate::conn::{Conn, News, Verdict};
 use crate::contain;
 use crate::error::Code;
 use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::inbox::Newcomer;
-use crate::info::Facts;
 use crate::registry::Lane;
 use crate::slab::Key;
 use crate::tls::stream::{Stream, Tls};
@@ -33,7 +29,7 @@ impl Turn {
         });
         if let Err(error) = done {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
-            let verdict = crate::conn::Verdict::new(Reason::System, Code::Internal, error.sentence());
+            let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
             shard.ask(key, |conn| conn.overrule(verdict));
         }
         self.settle(shard, key);
@@ -101,11 +97,7 @@ impl Turn {
             if wanted != conn.interest {
                 conn.interest = wanted;
                 if let Err(error) = epoll.modify(conn.fd(), key.to_u64(), wanted) {
-                    conn.overrule(crate::conn::Verdict::new(
-                        Reason::System,
-                        Code::System,
-                        format!("epoll_ctl: {error}"),
-                    ));
+                    conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
                 }
             }
             if let Some(deadline) = conn.deadline(tools.limits)
@@ -123,16 +115,16 @@ impl Turn {
         }
     }
 
-    /// Takes in a connection that has been counted and admitted.
+    /// Takes in a connection that has been admitted and named.
     pub(super) fn take_in(&mut self, shard: &Shard, newcomer: Newcomer) {
-        let Newcomer { key, fd, peer } = newcomer;
+        let Newcomer { key, fd } = newcomer;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
         let cell = lane.cell(key);
         let counters = &shard.inbox().counters;
+        counters.accepted.add(1);
         counters.opened.add(1);
         self.service.begin_handshake();
-        cell.open(key.generation, fd.as_raw_fd(), 0, Arc::new(Facts::new(peer)));
         let stream = self.new_stream();
         shard.insert(key, |tools| {
             let (stream, failure) = match stream {
@@ -141,10 +133,13 @@ impl Turn {
             };
             let mut conn = Conn::new(id, cell, Link::new(fd), stream, tools);
             if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
-                conn.finish(crate::conn::Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+                conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+            }
+            if self.stopping {
+                conn.finish(Verdict::stopped());
             }
             if let Some(error) = failure {
-                conn.finish(crate::conn::Verdict::new(Reason::System, error.code(), error.sentence()));
+                conn.finish(Verdict::new(Reason::System, error.code(), error.sentence()));
             }
             conn
         });

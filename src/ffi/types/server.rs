@@ -30,14 +30,7 @@ pub struct tlsloop_callbacks {
     /// The connection is up. With TLS: its handshake is done; in plain modes: it was accepted.
     pub on_connect: Option<unsafe extern "C" fn(conn: tlsloop_conn, user: *mut c_void)>,
     /// `len` bytes arrived, at least one. `data` is valid until the callback returns.
-    pub on_data: Option<
-        unsafe extern "C" fn(
-            conn: tlsloop_conn,
-            data: *const c_void,
-            len: usize,
-            user: *mut c_void,
-        ),
-    >,
+    pub on_data: Option<unsafe extern "C" fn(conn: tlsloop_conn, data: *const c_void, len: usize, user: *mut c_void)>,
     /// The send queue was full (a send answered TLSLOOP_EFULL) and has fallen to low water. Once for
     /// each time that it was full; not once the connection has begun to close.
     pub on_drain: Option<unsafe extern "C" fn(conn: tlsloop_conn, user: *mut c_void)>,
@@ -47,8 +40,7 @@ pub struct tlsloop_callbacks {
     /// The connection has ended, once for each `on_connect`. `reason` is one of TLSLOOP_REASON_*, and
     /// `tlsloop_last_error` tells the end in a sentence. The connection's data and facts can still be
     /// read here, not after.
-    pub on_disconnect:
-        Option<unsafe extern "C" fn(conn: tlsloop_conn, reason: c_int, user: *mut c_void)>,
+    pub on_disconnect: Option<unsafe extern "C" fn(conn: tlsloop_conn, reason: c_int, user: *mut c_void)>,
     /// A peer has connected; TLS has not begun. Non-zero refuses it, and nothing more is said of it.
     /// It belongs to no connection: several workers may run it at once. `peer` is valid until the
     /// callback returns.

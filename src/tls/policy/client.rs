@@ -93,9 +93,7 @@ fn peer_name(text: &str) -> Result<PeerName<'_>> {
     if (1..=MAX_NAME).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(PeerName::Dns(host))
     } else {
-        Err(Error::invalid(format!(
-            "server_name: \"{text}\" is neither a host name nor an address"
-        )))
+        Err(Error::invalid(format!("server_name: \"{text}\" is neither a host name nor an address")))
     }
 }
 

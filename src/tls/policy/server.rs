@@ -30,8 +30,7 @@ impl ServerContext {
             }
         }
         ctx.set_session_context(&session_facts(settings, demand))?;
-        let warnings =
-            settings.identities.iter().filter_map(|identity| identity.warning()).collect();
+        let warnings = settings.identities.iter().filter_map(|identity| identity.warning()).collect();
         Ok(ServerContext { ctx, warnings })
     }
 
@@ -56,9 +55,9 @@ fn demand(settings: &Settings) -> Result<Demand> {
         Verify::Required => Demand::Required,
     };
     match settings.trust {
-        Trust::Unset => Err(Error::invalid(
-            "tls: clients are to be verified, and no trust was set (tlsloop_tls_set_trust_file)",
-        )),
+        Trust::Unset => {
+            Err(Error::invalid("tls: clients are to be verified, and no trust was set (tlsloop_tls_set_trust_file)"))
+        }
         _ => Ok(demand),
     }
 }

@@ -67,11 +67,7 @@ fn defaults_are_the_newest_of_everything() {
     pair.handshake().unwrap();
     assert_eq!(pair.server.version_name(), c"TLSv1.3");
     assert_eq!(pair.server.cipher_name(), c"TLS_AES_256_GCM_SHA384");
-    assert!(
-        pair.server.group_name().to_lowercase().contains("x25519"),
-        "{}",
-        pair.server.group_name()
-    );
+    assert!(pair.server.group_name().to_lowercase().contains("x25519"), "{}", pair.server.group_name());
     assert_eq!(pair.server.sni(), "localhost");
     assert_eq!(pair.server.alpn(), b"");
     assert!(!pair.server.is_resumed());
@@ -90,10 +86,7 @@ fn entries_that_do_not_fit_are_left_out_whole() {
     let shown = pair.client.peer_certificate().unwrap();
     let all = "DNS:a.example,IP:::1,IP:127.0.0.1,DNS:b.example";
     assert_eq!(shown.alt_names(all.len()), (all.to_owned(), false));
-    assert_eq!(
-        shown.alt_names(all.len() - 1),
-        ("DNS:a.example,IP:::1,IP:127.0.0.1".to_owned(), true)
-    );
+    assert_eq!(shown.alt_names(all.len() - 1), ("DNS:a.example,IP:::1,IP:127.0.0.1".to_owned(), true));
     assert_eq!(shown.alt_names(3), (String::new(), true));
 }
 
@@ -129,10 +122,9 @@ fn a_server_that_cannot_work_is_refused_and_not_frozen() {
 #[test]
 fn a_missing_file_is_named_with_the_words_of_errno() {
     let missing = PathBuf::from("/nonexistent/server.crt");
-    for refused in [
-        Policy::new().add_certificate_file(&missing, &missing),
-        Policy::new().set_trust_file(Some(&missing)),
-    ] {
+    for refused in
+        [Policy::new().add_certificate_file(&missing, &missing), Policy::new().set_trust_file(Some(&missing))]
+    {
         let refused = refused.unwrap_err();
         assert_eq!(refused.code(), Code::System);
         assert!(refused.sentence().contains("/nonexistent/server.crt: No such file"), "{refused}");

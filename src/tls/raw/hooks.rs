@@ -81,10 +81,7 @@ unsafe extern "C" fn free_hooks(
 ///
 /// # Safety
 /// Called by OpenSSL in a handshake, with a live verification context.
-pub(super) unsafe extern "C" fn verify_by_pin(
-    ctx: *mut ffi::X509_STORE_CTX,
-    _: *mut c_void,
-) -> c_int {
+pub(super) unsafe extern "C" fn verify_by_pin(ctx: *mut ffi::X509_STORE_CTX, _: *mut c_void) -> c_int {
     contain(0, || {
         // SAFETY: the context belongs to the handshake of a live connection (SSL_CTX_set_cert_verify_
         // callback(3)), which owns the leaf.
@@ -94,9 +91,7 @@ pub(super) unsafe extern "C" fn verify_by_pin(
             let leaf = decl::X509_STORE_CTX_get0_cert(ctx);
             let digest = Cert::share(leaf).and_then(|leaf| leaf.sha256());
             match digest {
-                Some(digest) if !ssl.is_null() => {
-                    of(ssl).is_some_and(|hooks| hooks.accepts_leaf(&digest))
-                }
+                Some(digest) if !ssl.is_null() => of(ssl).is_some_and(|hooks| hooks.accepts_leaf(&digest)),
                 _ => false,
             }
         };

@@ -111,7 +111,10 @@ impl Ssl {
         let reason = unsafe { decl::ERR_peek_error() } & REASON_MASK;
         let words = drain_errors();
         if verdict != ffi::X509_V_OK && reason == CERTIFICATE_VERIFY_FAILED {
-            return Error::new(Code::Verify, format!("the peer's certificate is not trusted: {}", verdict_words(verdict)));
+            return Error::new(
+                Code::Verify,
+                format!("the peer's certificate is not trusted: {}", verdict_words(verdict)),
+            );
         }
         Error::new(Code::Tls, words)
     }
