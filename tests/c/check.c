@@ -121,7 +121,8 @@ unsigned check_scaled(unsigned repetitions)
     return scaled ? scaled : 1;
 }
 
-int check_in_child(void (*run)(void *arg), void *arg)
+/* Runs the function in a forked child, which then returns from main; the child's wait status. */
+static int in_child(void (*run)(void *arg), void *arg)
 {
     fflush(stdout);
     pid_t child = fork();
@@ -146,7 +147,7 @@ static void run_here(void *arg)
 
 static bool run_forked(const struct check_case *one)
 {
-    int status = check_in_child(run_here, (void *)one);
+    int status = in_child(run_here, (void *)one);
     bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED;
     bool ok = skipped || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
     printf("%s %s", ok ? "ok" : "not ok", one->name);

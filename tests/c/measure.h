@@ -8,6 +8,12 @@
 unsigned measure_descriptors(void);
 unsigned measure_threads(void);
 
+/* Whether the thread (its gettid) is asleep in the kernel. */
+bool measure_sleeps(int thread);
+
+/* How many times it has gone to sleep until now. */
+unsigned long measure_sleeps_begun(int thread);
+
 /*
  * Bytes that malloc has handed out. Only a difference means something, and only above what the
  * allocator's per-thread caches may hold; HEAP_SLACK is that much. Under ASan and valgrind, which
