@@ -746,49 +746,31 @@ struct tlsloop_tls *tlsloop_tls_new(void);
 
 /**
  * Frees a policy.
- *
- * # Safety
- * As the header says.
  */
 void tlsloop_tls_free(struct tlsloop_tls *tls);
 
 /**
  * Adds a certificate with its chain and key.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_pem, const char *key_pem);
 
 /**
  * Adds a self-signed certificate.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_add_self_signed(struct tlsloop_tls *tls, const char *names);
 
 /**
  * Sets whom to trust.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_trust_file(struct tlsloop_tls *tls, const char *ca_pem);
 
 /**
  * Sets what is verified.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_verify(struct tlsloop_tls *tls, int verify);
 
 /**
  * Pins the server's certificate.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
 
@@ -803,9 +785,6 @@ int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
  * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_EDEADLK for a
  * host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
- *
- * # Safety
- * `config` is NULL or points to a struct of the size that it states; `out` is NULL or writable.
  */
 int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsloop_server **out);
 
@@ -814,9 +793,6 @@ int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsl
  *
  * Returns TLSLOOP_OK, at once if the stop was requested before; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE if another
  * thread is polling; TLSLOOP_EINVAL for NULL. The server runs on: tlsloop_server_stop() ends it.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_wait(struct tlsloop_server *server);
 
@@ -826,9 +802,6 @@ int tlsloop_server_wait(struct tlsloop_server *server);
  *
  * Async-signal-safe (signal-safety(7)): meant for handlers of SIGTERM. errno and tlsloop_last_error() stay as they are.
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE in a forked child.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_request_stop(struct tlsloop_server *server);
 
@@ -837,9 +810,6 @@ int tlsloop_server_request_stop(struct tlsloop_server *server);
  * listening socket. Where another process holds the socket, no connection is lost.
  *
  * Any thread and any callback may call it; again, it does nothing. Returns TLSLOOP_OK or TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_drain(struct tlsloop_server *server);
 
@@ -852,9 +822,6 @@ int tlsloop_server_drain(struct tlsloop_server *server);
  *
  * Returns TLSLOOP_OK, also for NULL. TLSLOOP_EDEADLK in a callback and TLSLOOP_ESTATE while another thread is in
  * tlsloop_server_wait() or tlsloop_server_poll(): the server runs on. Any other result has freed it.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_stop(struct tlsloop_server *server, unsigned int grace_ms);
 
@@ -862,9 +829,6 @@ int tlsloop_server_stop(struct tlsloop_server *server, unsigned int grace_ms);
  * The port that the server listens on, for configurations with port 0; 0 on a unix socket.
  *
  * Returns the port; TLSLOOP_ESTATE without a listening socket; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_port(const struct tlsloop_server *server);
 
@@ -873,9 +837,6 @@ int tlsloop_server_port(const struct tlsloop_server *server);
  *
  * Returns the descriptor; TLSLOOP_ESTATE without a listening socket or after tlsloop_server_drain(); TLSLOOP_ESYS where
  * the system refused; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_listen_fd(const struct tlsloop_server *server);
 
@@ -884,9 +845,6 @@ int tlsloop_server_listen_fd(const struct tlsloop_server *server);
  *
  * Any thread and any callback may call it. Returns TLSLOOP_OK; otherwise nothing has changed: TLSLOOP_EINVAL for NULL or a
  * policy that cannot serve, TLSLOOP_ESTATE in plain mode, TLSLOOP_ETLS where OpenSSL refused.
- *
- * # Safety
- * Both are NULL or alive.
  */
 int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tls);
 
@@ -899,9 +857,6 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
  * of connections; TLSLOOP_ECLOSED once the server is stopping.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped; `out` is NULL or writable; `fd` is the host's to give.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 
@@ -909,9 +864,6 @@ int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsl
  * Counts, as of now. In every snapshot `open == connects - disconnects`, and `disconnects` is the sum of its reasons.
  *
  * Any thread and any callback may call it; `out->size` says how much it holds. Returns TLSLOOP_OK or TLSLOOP_EINVAL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped; `out` is NULL or a struct of the size that it states.
  */
 int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_stats *out);
 
@@ -921,9 +873,6 @@ int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_sta
  * server; close it not.
  *
  * Returns the descriptor; TLSLOOP_ESTATE for a server with worker threads; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_fd(const struct tlsloop_server *server);
 
@@ -933,9 +882,6 @@ int tlsloop_server_fd(const struct tlsloop_server *server);
  *
  * Returns 0, or 1 once a stop was requested; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
  * for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
 
@@ -948,9 +894,6 @@ int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
  *
  * Returns TLSLOOP_OK; TLSLOOP_EFULL with nothing queued while the queue is at or above high water (on_drain will follow);
  * TLSLOOP_ECLOSED if the connection has ended or begun to; TLSLOOP_ENOMEM; TLSLOOP_EINVAL if `data` is NULL and `len` not 0.
- *
- * # Safety
- * `data` is NULL or has `len` readable bytes.
  */
 int tlsloop_conn_send(tlsloop_conn conn, const void *data, size_t len);
 
@@ -958,9 +901,6 @@ int tlsloop_conn_send(tlsloop_conn conn, const void *data, size_t len);
  * Queues `n` pieces as one tlsloop_conn_send() of all of them: none gets between, and all are queued or none.
  *
  * Returns as tlsloop_conn_send(); TLSLOOP_EINVAL also if `parts` is NULL and `n` not 0.
- *
- * # Safety
- * `parts` is NULL or has `n` members, each of which is NULL or has its `len` readable bytes.
  */
 int tlsloop_conn_sendv(tlsloop_conn conn, const struct tlsloop_slice *parts, size_t n);
 
@@ -1024,9 +964,6 @@ int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
  *
  * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL for NULL
  * or a `size` that is not set.
- *
- * # Safety
- * `out` is NULL or a struct of the size that it states.
  */
 int tlsloop_conn_info(tlsloop_conn conn, struct tlsloop_info *out);
 
@@ -1036,9 +973,6 @@ int tlsloop_conn_info(tlsloop_conn conn, struct tlsloop_info *out);
  * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_EINVAL if there is too little room, with `*len` set, so a
  * first call with room 0 asks for the length; TLSLOOP_ESTATE if the peer has shown none; TLSLOOP_ECLOSED if the connection
  * has ended.
- *
- * # Safety
- * `len` is NULL or writable; `der` is NULL or has `*len` writable bytes.
  */
 int tlsloop_conn_peer_certificate(tlsloop_conn conn, void *der, size_t *len);
 
@@ -1060,17 +994,11 @@ void *tlsloop_conn_data(tlsloop_conn conn);
  *
  * Any thread, any callback. What returned TLSLOOP_OK runs exactly once, before the connection's on_disconnect. Returns
  * TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL if `run` is NULL.
- *
- * # Safety
- * `run` may be called on the worker's thread with `arg`.
  */
 int tlsloop_conn_post(tlsloop_conn conn, void (*run)(tlsloop_conn conn, void *arg), void *arg);
 
 /**
  * tlsloop_conn_post() in `ms` milliseconds, or earlier if the connection ends first.
- *
- * # Safety
- * As tlsloop_conn_post().
  */
 int tlsloop_conn_post_after(tlsloop_conn conn, unsigned int ms, void (*run)(tlsloop_conn conn, void *arg), void *arg);
 

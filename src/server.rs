@@ -23,7 +23,8 @@ use crate::sys::wake::Wake;
 use crate::sys::{fork, socket, thread};
 use crate::tls::policy::{Policy, ServerContext};
 use crate::worker::shard::in_callback;
-use crate::worker::{LONGEST, Timeout, Worker};
+pub use crate::worker::Timeout;
+use crate::worker::{LONGEST, Worker};
 
 /// Who runs a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

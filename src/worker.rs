@@ -44,7 +44,7 @@ const DOOR: Key = Key { slot: 2, generation: 0 };
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timeout {
+pub enum Timeout {
     /// Until something happens.
     Forever,
     /// At most so many milliseconds.
