@@ -17,11 +17,13 @@ use crate::id::{Id, MAX_WORKERS};
 use crate::inbox::{Inbox, Newcomer, Note};
 use crate::info::Facts;
 use crate::listener;
+pub use crate::service::Mode;
 use crate::service::{Service, Stage, Terms};
 use crate::stats::Snapshot;
 use crate::sys::wake::Wake;
 use crate::sys::{fork, socket, thread};
 use crate::tls::policy::{Policy, ServerContext};
+use crate::trust::TrustedSources;
 pub use crate::worker::Timeout;
 use crate::worker::shard::in_callback;
 use crate::worker::{LONGEST, Worker};
@@ -55,7 +57,11 @@ pub struct Config {
     pub listen: Listen,
     /// The queue of the listening socket.
     pub backlog: i32,
-    /// Certificates and policy; `None`: plain text.
+    /// What it speaks.
+    pub mode: Mode,
+    /// Who sends a PROXY header before anything else; nobody else is taken then.
+    pub balancers: Option<TrustedSources>,
+    /// Certificates and policy; only plain mode needs none.
     pub policy: Option<Arc<Policy>>,
     /// Who runs it.
     pub workers: Workers,
@@ -326,26 +332,25 @@ impl Server {
         if self.service.stage() == Stage::Stopping {
             return Err(Error::closed());
         }
+        let proxied = match &self.service.balancers {
+            Some(trusted) if !trusted.trusts(&peer) => {
+                return Err(Error::state(format!("fd {fd}: {peer} is not among config->proxy_trusted")));
+            }
+            trusted => trusted.is_some(),
+        };
+        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        self.service.admit(peer.ip()).map_err(|_| Error::state("the limit of connections is reached"))?;
-        let prepared = socket::with_raw(fd, socket::adopt_flags);
-        if let Err(error) = prepared {
-            self.service.dismiss(peer.ip());
-            return Err(told(error));
-        }
         let inbox = &self.service.inboxes[number];
-        let Some(lane) = inbox.lane() else {
-            self.service.dismiss(peer.ip());
-            return Err(Error::closed());
-        };
-        let Some((key, id, cell)) = lane.name() else {
-            self.service.dismiss(peer.ip());
-            return Err(Error::state("the worker has no room for another connection"));
-        };
+        let named = socket::with_raw(fd, socket::adopt_flags)
+            .map_err(told)
+            .and_then(|()| inbox.lane().ok_or_else(Error::closed))
+            .and_then(|lane| lane.name().ok_or_else(|| Error::state("the worker has no room for another connection")));
+        let (key, id, cell) = named.inspect_err(|_| self.service.dismiss(None))?;
         let fd = socket::take(fd);
-        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(Facts::new(peer)));
+        let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
+        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);
-        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd })));
+        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
     }
 
@@ -380,8 +385,11 @@ fn terms(config: &Config, host: &dyn Host) -> Terms {
             close_timeout: config.close_timeout,
             high_water: config.high_water,
             low_water: config.low_water,
+            may_start_tls: config.mode == Mode::StartTls,
             wants_end: host.wants_end(),
         },
+        mode: config.mode,
+        balancers: config.balancers.clone(),
         log_level: config.log_level,
         host_driven: config.workers == Workers::HostDriven,
         max_connections: config.max_connections,

@@ -278,7 +278,7 @@ impl Turn {
             let key = Key::from_u64(event.key);
             let note = |conn: &mut crate::conn::Conn| {
                 conn.note(event.readable, event.writable, event.peer_ended, event.failed);
-                conn.is_shaking_hands()
+                conn.is_opening()
             };
             match shard.ask(key, note) {
                 Some(true) => self.newcomers.push_back(key),

@@ -28,6 +28,8 @@ pub(crate) struct Shard {
     limits: Limits,
     /// Milliseconds since the worker began, as of this turn.
     now: Cell<u64>,
+    /// The connection whose callbacks may run now.
+    visiting: Cell<Option<Key>>,
     inner: RefCell<Inner>,
 }
 
@@ -43,7 +45,7 @@ impl Shard {
     /// No connections yet.
     pub(crate) fn new(lane: &'static Lane, inbox: Arc<Inbox>, limits: Limits) -> Shard {
         let inner = Inner { conns: Slab::new(), bufs: Buffers::new(), pool: Pool::new(), agenda: VecDeque::new() };
-        Shard { lane, inbox, limits, now: Cell::new(0), inner: RefCell::new(inner) }
+        Shard { lane, inbox, limits, now: Cell::new(0), visiting: Cell::new(None), inner: RefCell::new(inner) }
     }
 
     /// The names and cells of its connections.
@@ -64,6 +66,11 @@ impl Shard {
     /// A turn begins.
     pub(crate) fn set_now(&self, now: u64) {
         self.now.set(now);
+    }
+
+    /// Callbacks of this connection may run from now on; `None`: of none.
+    pub(crate) fn set_visiting(&self, key: Option<Key>) {
+        self.visiting.set(key);
     }
 
     /// How many connections there are.
@@ -197,4 +204,25 @@ pub(crate) fn ask_locally(id: Id, ask: Ask, allow: impl FnOnce(&Conn) -> Result<
         obeyed.unwrap_or_else(|| Err(Error::closed()))
     });
     answer.transpose().map(|_| ask)
+}
+
+/// Starts TLS on a connection whose callback is running; `None`: no callback of it is.
+pub(crate) fn start_tls(id: Id) -> Option<Result<()>> {
+    let started = local(id, |shard, key| {
+        if shard.visiting.get() != Some(key) {
+            return None;
+        }
+        shard.absorb(key);
+        shard.step(key, &mut [], |conn, tools| {
+            if conn.is_ending || conn.cell().gauge.is_sealed() {
+                return Err(Error::closed());
+            }
+            if !tools.limits.may_start_tls || !conn.is_plain() {
+                return Err(Error::state("tlsloop_conn_start_tls: only in TLSLOOP_MODE_STARTTLS, and once"));
+            }
+            conn.start_tls(tools.now);
+            Ok(())
+        })
+    });
+    started.flatten()
 }
