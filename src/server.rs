@@ -16,7 +16,8 @@ use crate::host::{Host, Level};
 use crate::id::{Id, MAX_WORKERS};
 use crate::inbox::{Inbox, Newcomer, Note};
 use crate::info::Facts;
-use crate::listener;
+pub use crate::listener::Listen;
+use crate::listener::{self, SocketFile};
 pub use crate::service::Mode;
 use crate::service::{Service, Stage, Terms};
 use crate::stats::Snapshot;
@@ -37,17 +38,6 @@ pub enum Workers {
     PerCpu,
     /// No thread: the host polls.
     HostDriven,
-}
-
-/// Where connections come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// An address and a port; without an address, both families.
-    Address(Option<String>, u16),
-    /// This listening socket, which passes to the server when the start succeeds.
-    Socket(RawFd),
-    /// Only from the host.
-    Nowhere,
 }
 
 /// What a server is to be. Times are in milliseconds; `None`: never.
@@ -130,6 +120,8 @@ pub struct Server {
     next: AtomicUsize,
     /// The descriptor that a host watches.
     fd: Option<RawFd>,
+    /// The file of a unix socket that this server made, and nobody else was given.
+    socket_file: Mutex<Option<SocketFile>>,
     _live: fork::Live,
 }
 
@@ -177,12 +169,13 @@ impl Server {
             crew: Crew::Threads(Vec::new()),
             gate: Arc::new(Gate::default()),
             busy,
-            address,
             stop_requested: AtomicBool::new(false),
             stop_wake,
             waiting: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             fd,
+            socket_file: Mutex::new(address.as_ref().and_then(|address| SocketFile::made_by(&config.listen, address))),
+            address,
             _live: live,
         };
         server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;
@@ -299,7 +292,10 @@ impl Server {
     pub fn listen_fd(&self) -> Result<OwnedFd> {
         let listener = self.service.listener.lock().clone();
         let listener = listener.ok_or_else(|| Error::state("the server has no listening socket, or no longer"))?;
-        socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))
+        let duplicate = socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))?;
+        // The successor goes on under the same path.
+        self.socket_file.lock().take();
+        Ok(duplicate)
     }
 
     /// Uses another policy for new handshakes; connections live on.
@@ -344,9 +340,19 @@ impl Server {
         let named = socket::with_raw(fd, socket::adopt_flags)
             .map_err(told)
             .and_then(|()| inbox.lane().ok_or_else(Error::closed))
-            .and_then(|lane| lane.name().ok_or_else(|| Error::state("the worker has no room for another connection")));
-        let (key, id, cell) = named.inspect_err(|_| self.service.dismiss(None))?;
-        let fd = socket::take(fd);
+            .and_then(|lane| {
+                let named = lane.name().map(|name| (lane, name));
+                named.ok_or_else(|| Error::state("the worker has no room for another connection"))
+            });
+        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(None))?;
+        let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
+        let moved = moved.map_err(told).inspect_err(|_| {
+            lane.forget(key);
+            self.service.dismiss(None);
+        })?;
+        // Only now nothing can fail any more, and the descriptor is ours.
+        let given = socket::take(fd);
+        let fd = moved.unwrap_or(given);
         let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);
@@ -373,6 +379,9 @@ impl Drop for Server {
             Crew::HostDriven(worker) => while worker.get_mut().poll(Timeout::Forever) {},
         }
         self.busy.iter().for_each(exit::forget);
+        if let Some(file) = self.socket_file.get_mut().take() {
+            file.remove();
+        }
     }
 }
 
@@ -415,3 +424,9 @@ impl Service {
         }
     }
 }
+
+/// A server is used from many threads at once.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Server>();
+};

@@ -13,6 +13,7 @@ use crate::conn::{Limits, Opening};
 use crate::host::{Host, Level};
 use crate::inbox::Inbox;
 use crate::proxy::Reader;
+use crate::sys::terminal;
 use crate::tls::policy::ServerContext;
 use crate::trust::TrustedSources;
 
@@ -49,6 +50,8 @@ pub(crate) struct Service {
     /// Who may send a PROXY header, and must.
     pub(crate) balancers: Option<TrustedSources>,
     log_level: Level,
+    /// What somebody at the terminal asked to see, by TLSLOOP_LOG.
+    terminal_level: Option<Level>,
     pub(crate) host_driven: bool,
     /// 0: none.
     max_connections: usize,
@@ -104,6 +107,7 @@ impl Service {
             mode: terms.mode,
             balancers: terms.balancers,
             log_level: terms.log_level,
+            terminal_level: terminal::variable(c"TLSLOOP_LOG").as_deref().and_then(Level::from_name),
             host_driven: terms.host_driven,
             max_connections: terms.max_connections,
             max_handshakes: terms.max_handshakes,
@@ -160,8 +164,16 @@ impl Service {
 
     /// Writes a line to the host's log, if it is to be so loud.
     pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> String) {
+        let to_terminal = self.terminal_level.is_some_and(|loudest| level <= loudest);
+        if level > self.log_level && !to_terminal {
+            return;
+        }
+        let line = line();
+        if to_terminal {
+            terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
+        }
         if level <= self.log_level {
-            self.host.on_log(level, &line());
+            self.host.on_log(level, &line);
         }
     }
 

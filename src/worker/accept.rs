@@ -1,7 +1,8 @@
 //! Taking connections in: a few each turn, within the limits, and none lost to a failure.
 
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Turn;
@@ -10,14 +11,11 @@ use crate::address::Address;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
-use crate::listener::{REST, Visitor};
+use crate::listener::{REST, Visitor, above_select};
 use crate::service::Stage;
-use crate::sys::socket;
 
 /// How many connections one turn takes.
 const ACCEPTS: usize = 16;
-/// Where connections of a host that uses `select` begin: its own descriptors stay below FD_SETSIZE.
-const ABOVE_SELECT: i32 = 1024;
 
 impl Turn {
     /// Takes those who wait, up to the turn's share.
@@ -60,7 +58,7 @@ impl Turn {
         }
     }
 
-    fn complain(&self, is_first: bool, error: &std::io::Error) {
+    fn complain(&self, is_first: bool, error: &io::Error) {
         if is_first {
             self.service.log(Level::Error, || format!("event=accept_failed why=\"accept4: {error}\" action=refusing"));
         }
@@ -110,14 +108,8 @@ impl Turn {
     }
 
     /// Where the host itself waits with `select`, connections must not take the low numbers.
-    fn place(&self, fd: OwnedFd) -> std::io::Result<OwnedFd> {
-        if !self.service.host_driven {
-            return Ok(fd);
-        }
-        match socket::duplicate(fd.as_fd(), ABOVE_SELECT) {
-            // The process may have no numbers that high; then `select` is no concern either.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(fd),
-            moved => moved,
-        }
+    fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
+        Ok(moved.unwrap_or(fd))
     }
 }

@@ -25,6 +25,7 @@ impl Turn {
             shard.absorb(key);
             self.run_posts(shard, key, id);
             self.deliver(shard, key, id);
+            // What callbacks of other connections, and other threads, asked for meanwhile is seen at the next visit.
             self.drain(shard, key, id);
             Ok(())
         });
@@ -55,6 +56,7 @@ impl Turn {
                 News::Connected => {
                     self.settled(shard, true);
                     shard.inbox().counters.connects.add(1);
+                    self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
                     host.on_connect(id);
                 }
                 News::Secured => host.on_tls(id),
@@ -87,6 +89,8 @@ impl Turn {
                 _ => return,
             }
         }
+        shard.set_visiting(None);
+        shard.list(key);
     }
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
@@ -110,12 +114,10 @@ impl Turn {
                 conn.armed = deadline;
                 deadlines.push(deadline, key);
             }
-            (conn.wants_visit(), conn.is_opening())
+            conn.wants_visit()
         });
-        match again {
-            Some((true, true)) => self.newcomers.push_back(key),
-            Some((true, false)) => shard.list(key),
-            _ => {}
+        if again == Some(true) {
+            shard.list(key);
         }
     }
 
