@@ -20,6 +20,7 @@ pub mod id;
 mod inbox;
 mod info;
 mod listener;
+pub mod proxy;
 pub mod queue;
 mod registry;
 pub mod server;
