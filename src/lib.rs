@@ -30,4 +30,5 @@ pub mod stats;
 mod sys;
 pub mod timer;
 pub mod tls;
+pub mod trust;
 mod worker;
