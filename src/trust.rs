@@ -79,10 +79,9 @@ impl Network {
 
     /// `::ffff:10.0.0.0/104` is 10.0.0.0/8 (RFC 4291, 2.5.5.2).
     fn canonical(self) -> Network {
-        match self.base.to_canonical() {
-            base @ IpAddr::V4(_) if self.base.is_ipv6() && self.prefix >= 96 => {
-                Network { base, prefix: self.prefix - 96 }
-            }
+        match (self.base, self.base.to_canonical()) {
+            // The bits that mark it end at the 96th, and none is set beyond the prefix.
+            (IpAddr::V6(_), base @ IpAddr::V4(_)) => Network { base, prefix: self.prefix - 96 },
             _ => self,
         }
     }

@@ -272,18 +272,18 @@ fn a_checksum_notices_each_changed_bit() {
 
 #[test]
 fn unix_sockets_of_version_2() {
-    let cases: [(&[u8], &[u8], &str); 5] = [
-        (b"/run/client.sock", b"/run/x.sock", "/run/client.sock"),
-        (b"", b"/run/x.sock", ""),
-        (b"\0abstract", b"/run/x.sock", ""),
-        (b"/run/a\0left over", b"", "/run/a"),
-        (&[b'p'; 108], b"", &"p".repeat(108)),
+    let long = "p".repeat(108);
+    let cases: [(&[u8], &str); 5] = [
+        (b"/run/client.sock", "/run/client.sock"),
+        (b"", ""),
+        (b"\0abstract", ""),
+        (b"/run/a\0left over", "/run/a"),
+        (long.as_bytes(), &long),
     ];
-    for (source, destination, shown) in cases {
-        let header = block(0x21, 0x31, &[unix_path(source), unix_path(destination)].concat());
-        let (taken, progress) = read(&header);
-        let Progress::Done(Some(ends)) = progress else { panic!("{progress:?} for {source:?}") };
-        assert_eq!((taken, ends.source), (header.len(), Address::unix(shown)));
+    for (source, destination) in cases.iter().flat_map(|source| cases.map(|destination| (*source, destination))) {
+        let header = block(0x21, 0x31, &[unix_path(source.0), unix_path(destination.0)].concat());
+        let ends = ClientEnds { source: Address::unix(source.1), destination: Address::unix(destination.1) };
+        assert_eq!(read(&header), (header.len(), Progress::Done(Some(ends))));
     }
 }
 

@@ -129,8 +129,7 @@ impl Block {
             Part::TlvHead => return self.tlv(),
             Part::Addresses(family) => self.client = Some(family.ends(&self.kept)),
             Part::Checksum => self.checksum = Some(u32::from_be_bytes(field(&self.kept))),
-            Part::Skipped(_) => {}
-            Part::Discarded(_) => return Ok(Verdict::Whole),
+            Part::Skipped(_) | Part::Discarded(_) => {}
         }
         self.behind()
     }
