@@ -79,10 +79,9 @@ impl Network {
 
     /// `::ffff:10.0.0.0/104` is 10.0.0.0/8 (RFC 4291, 2.5.5.2).
     fn canonical(self) -> Network {
-        match self.base.to_canonical() {
-            base @ IpAddr::V4(_) if self.base.is_ipv6() && self.prefix >= 96 => {
-                Network { base, prefix: self.prefix - 96 }
-            }
+        match (self.base, self.base.to_canonical()) {
+            // The bits that mark it end at the 96th, and none is set beyond the prefix.
+            (IpAddr::V6(_), base @ IpAddr::V4(_)) => Network { base, prefix: self.prefix - 96 },
             _ => self,
         }
     }
@@ -171,54 +170,75 @@ mod tests {
         }
     }
 
+    fn refused(list: &str) -> String {
+        TrustedSources::parse(list).expect_err(list).sentence().to_owned()
+    }
+
     #[test]
-    fn what_cannot_be_meant_is_refused_and_named() {
-        let neither = "is not an address, a network such as 10.0.0.0/8, or the word unix";
+    fn what_is_neither_address_nor_network_is_refused_and_named() {
         let cases = [
-            ("", r#""""#, neither),
-            (" ", r#""" in " ""#, neither),
-            ("127.0.0.1,", r#""" in "127.0.0.1,""#, neither),
-            (",127.0.0.1", r#""" in ",127.0.0.1""#, neither),
-            ("127.0.0.1 ::1", r#""127.0.0.1 ::1""#, neither),
-            ("127.0.0.1;::1", r#""127.0.0.1;::1""#, neither),
-            ("localhost", r#""localhost""#, neither),
-            ("UNIX", r#""UNIX""#, neither),
-            ("unix:", r#""unix:""#, neither),
-            ("unix:/run/x.sock", r#""unix:/run/x.sock""#, neither),
-            ("::1,balancer", r#""balancer" in "::1,balancer""#, neither),
-            ("10.0.0", r#""10.0.0""#, neither),
-            ("10.0.0.256", r#""10.0.0.256""#, neither),
-            ("010.0.0.1", r#""010.0.0.1""#, neither),
-            ("0x0a000001", r#""0x0a000001""#, neither),
-            ("127.0.0.1:80", r#""127.0.0.1:80""#, neither),
-            ("[::1]", r#""[::1]""#, neither),
-            ("fe80::1%eth0", r#""fe80::1%eth0""#, neither),
-            ("/8", r#""/8""#, neither),
-            ("10.0.0.0 /8", r#""10.0.0.0 /8""#, neither),
-            ("10.0.0.0\n", r#""10.0.0.0\n""#, neither),
-            ("10.0.0.0/", r#""10.0.0.0/""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/33", r#""10.0.0.0/33""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/08", r#""10.0.0.0/08""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/+8", r#""10.0.0.0/+8""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/-8", r#""10.0.0.0/-8""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/8/8", r#""10.0.0.0/8/8""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/ 8", r#""10.0.0.0/ 8""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/255.0.0.0", r#""10.0.0.0/255.0.0.0""#, "has a prefix that is not a number from 0 to 32"),
-            ("10.0.0.0/4294967304", r#""10.0.0.0/4294967304""#, "has a prefix that is not a number from 0 to 32"),
-            ("::/129", r#""::/129""#, "has a prefix that is not a number from 0 to 128"),
-            ("10.0.0.1/8", r#""10.0.0.1/8""#, "has bits set beyond its prefix; the network is 10.0.0.0/8"),
-            ("10.0.0.1/0", r#""10.0.0.1/0""#, "has bits set beyond its prefix; the network is 0.0.0.0/0"),
-            ("2001:db8::7/64", r#""2001:db8::7/64""#, "has bits set beyond its prefix; the network is 2001:db8::/64"),
-            (
-                "::ffff:10.0.0.0/95",
-                r#""::ffff:10.0.0.0/95""#,
-                "has bits set beyond its prefix; the network is ::fffe:0:0/95",
-            ),
+            ("", r#""""#),
+            (" ", r#""" in " ""#),
+            ("127.0.0.1,", r#""" in "127.0.0.1,""#),
+            (",127.0.0.1", r#""" in ",127.0.0.1""#),
+            ("127.0.0.1 ::1", r#""127.0.0.1 ::1""#),
+            ("127.0.0.1;::1", r#""127.0.0.1;::1""#),
+            ("localhost", r#""localhost""#),
+            ("UNIX", r#""UNIX""#),
+            ("unix:", r#""unix:""#),
+            ("unix:/run/x.sock", r#""unix:/run/x.sock""#),
+            ("::1,balancer", r#""balancer" in "::1,balancer""#),
+            ("10.0.0", r#""10.0.0""#),
+            ("10.0.0.256", r#""10.0.0.256""#),
+            ("010.0.0.1", r#""010.0.0.1""#),
+            ("0x0a000001", r#""0x0a000001""#),
+            ("127.0.0.1:80", r#""127.0.0.1:80""#),
+            ("[::1]", r#""[::1]""#),
+            ("fe80::1%eth0", r#""fe80::1%eth0""#),
+            ("/8", r#""/8""#),
+            ("10.0.0.0 /8", r#""10.0.0.0 /8""#),
+            ("10.0.0.0\n", r#""10.0.0.0\n""#),
         ];
-        for (list, named, why) in cases {
-            let error = TrustedSources::parse(list).expect_err(list);
-            assert_eq!(error.sentence(), format!("config->proxy_trusted: {named} {why}"));
+        for (list, named) in cases {
+            let why = "is not an address, a network such as 10.0.0.0/8, or the word unix";
+            assert_eq!(refused(list), format!("config->proxy_trusted: {named} {why}"));
         }
+    }
+
+    #[test]
+    fn a_prefix_is_a_plain_number_no_greater_than_the_address() {
+        let cases = [
+            ("10.0.0.0/", 32),
+            ("10.0.0.0/33", 32),
+            ("10.0.0.0/08", 32),
+            ("10.0.0.0/+8", 32),
+            ("10.0.0.0/-8", 32),
+            ("10.0.0.0/8/8", 32),
+            ("10.0.0.0/ 8", 32),
+            ("10.0.0.0/255.0.0.0", 32),
+            ("10.0.0.0/4294967304", 32),
+            ("::/129", 128),
+        ];
+        for (list, width) in cases {
+            let why = format!("has a prefix that is not a number from 0 to {width}");
+            assert_eq!(refused(list), format!("config->proxy_trusted: {list:?} {why}"));
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_prefix_are_refused_with_the_network_that_may_be_meant() {
+        let cases = [
+            ("10.0.0.1/8", "10.0.0.0/8"),
+            ("10.0.0.1/0", "0.0.0.0/0"),
+            ("2001:db8::7/64", "2001:db8::/64"),
+            ("::ffff:10.0.0.0/95", "::fffe:0:0/95"),
+        ];
+        for (list, network) in cases {
+            let why = format!("has bits set beyond its prefix; the network is {network}");
+            assert_eq!(refused(list), format!("config->proxy_trusted: {list:?} {why}"));
+        }
+        let long = refused("::1,10.0.0.1/8");
+        assert!(long.starts_with("config->proxy_trusted: \"10.0.0.1/8\" in \"::1,10.0.0.1/8\" has bits set"), "{long}");
     }
 
     proptest! {

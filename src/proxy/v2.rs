@@ -57,7 +57,10 @@ enum Part {
     Addresses(Family),
     TlvHead,
     Checksum,
+    /// The value of a TLV that says nothing to us.
     Skipped(usize),
+    /// All that is left of a header that speaks for no client.
+    Discarded(usize),
 }
 
 /// What is to be done when something has come.
@@ -100,12 +103,12 @@ impl Block {
     /// Takes what belongs to the part, and says how much that was.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let bytes = &bytes[..bytes.len().min(self.part.size() - self.have)];
-        match self.part {
-            Part::Skipped(_) => {}
-            _ => self.kept[self.have..][..bytes.len()].copy_from_slice(bytes),
+        if let Part::Fixed | Part::Addresses(_) | Part::TlvHead | Part::Checksum = self.part {
+            self.kept[self.have..][..bytes.len()].copy_from_slice(bytes);
         }
         match self.part {
             Part::Checksum => self.crc.add(&[0; CHECKSUM][..bytes.len()]),
+            Part::Discarded(_) => {}
             _ => self.crc.add(bytes),
         }
         self.have += bytes.len();
@@ -126,7 +129,7 @@ impl Block {
             Part::TlvHead => return self.tlv(),
             Part::Addresses(family) => self.client = Some(family.ends(&self.kept)),
             Part::Checksum => self.checksum = Some(u32::from_be_bytes(field(&self.kept))),
-            Part::Skipped(_) => {}
+            Part::Skipped(_) | Part::Discarded(_) => {}
         }
         self.behind()
     }
@@ -136,8 +139,9 @@ impl Block {
         let family = family(&self.kept[..FIXED])?;
         let len = usize::from(u16::from_be_bytes(field(&self.kept[FIXED - 2..])));
         match family {
-            // What LOCAL and UNSPEC bring is discarded unread, because nothing says where its addresses would end.
-            None => Ok(Verdict::Next(Part::Skipped(len))),
+            // What LOCAL and UNSPEC bring is not even looked at: nothing says where their addresses would end, so what
+            // looks like a checksum may be none.
+            None => Ok(Verdict::Next(Part::Discarded(len))),
             Some(family) => {
                 self.left = len.checked_sub(family.size()).ok_or(TOO_SHORT)?;
                 Ok(Verdict::Next(Part::Addresses(family)))
@@ -195,7 +199,7 @@ impl Part {
             Part::Addresses(family) => family.size(),
             Part::TlvHead => TLV_HEAD,
             Part::Checksum => CHECKSUM,
-            Part::Skipped(len) => len,
+            Part::Skipped(len) | Part::Discarded(len) => len,
         }
     }
 }
@@ -238,7 +242,7 @@ impl Family {
     }
 }
 
-/// The first `N` bytes, which the caller knows to be there.
+/// The first `N` bytes; all callers read within `kept`.
 fn field<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or([0; N])
 }
