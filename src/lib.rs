@@ -9,6 +9,7 @@
 pub mod address;
 mod calls;
 mod cell;
+pub mod client;
 mod conn;
 pub mod contain;
 pub mod error;
@@ -22,6 +23,7 @@ mod info;
 mod listener;
 pub mod queue;
 mod registry;
+mod resolver;
 pub mod server;
 mod service;
 pub mod slab;
