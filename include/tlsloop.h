@@ -1066,7 +1066,7 @@ int tlsloop_client_start_tls(struct tlsloop_client *client);
  * Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
  *
  * It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
- * arrived and was not received is lost. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
+ * arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
  * TLSLOOP_ESTATE in a forked child.
  */
 int tlsloop_client_close(struct tlsloop_client *client);

@@ -231,7 +231,7 @@ impl Client {
     }
 
     /// Ends the connection: close_notify, if nothing has failed, then the socket. What is on its way has a second to
-    /// reach the peer.
+    /// reach the peer. After a send that was cut off, the peer gets a reset.
     pub fn close(mut self) {
         if self.may_send().is_ok() {
             self.write_end();
@@ -244,8 +244,11 @@ impl Client {
     /// A close with input unread is a reset, and so is one that input meets later: either may take from the peer what
     /// it has not read. So our end goes first, and the descriptor when the peer's kernel has everything.
     fn leave(&mut self, deadline: &mut Deadline) {
-        let is_whole = !matches!(self.outbound, Outbound::Failed(_));
-        while is_whole && !self.link.is_flushed() && self.link.send_error().is_none() {
+        if matches!(self.outbound, Outbound::Failed(_)) && !self.link.is_flushed() {
+            // Something is cut off, which must not look like an end.
+            return socket::reset(self.link.fd());
+        }
+        while !self.link.is_flushed() && self.link.send_error().is_none() {
             let ended = self.link.drop_input(&mut self.bufs);
             if !matches!(self.wait(deadline, !ended), Ok(true)) {
                 break;
