@@ -41,7 +41,7 @@ pub(super) fn connect(config: &Config) -> Result<Client> {
         kept: Kept::default(),
         inbound: Inbound::Open,
         outbound: Outbound::Open,
-        facts: Facts::new(peer),
+        facts: Facts::new(peer, None),
         bytes_in: 0,
         bytes_out: 0,
         before_tls: None,
