@@ -107,6 +107,19 @@ handle!(
     /// The certificates between a leaf and its root, the leaf's issuer first. Holds a reference to each.
     Chain, ffi::stack_st_X509, free_chain
 );
+handle!(
+    /// One TLS session, to be resumed by a client.
+    Session, ffi::SSL_SESSION, ffi::SSL_SESSION_free
+);
+handle!(
+    /// An OCSP response as it came from a file.
+    OcspResponse, ffi::OCSP_RESPONSE, ffi::OCSP_RESPONSE_free
+);
+handle!(
+    /// The part of an OCSP response that speaks of certificates.
+    OcspBasic, ffi::OCSP_BASICRESP, ffi::OCSP_BASICRESP_free
+);
+
 /// # Safety
 /// `chain` is an owned stack that holds one reference to each of its certificates.
 unsafe fn free_chain(chain: *mut ffi::stack_st_X509) {
