@@ -6,7 +6,27 @@
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 
+pub mod address;
+mod calls;
+mod cell;
+mod conn;
+pub mod contain;
 pub mod error;
+mod exit;
+#[doc(hidden)]
+pub mod ffi;
 pub mod host;
 pub mod id;
+mod inbox;
+mod info;
+mod listener;
+pub mod queue;
+mod registry;
+pub mod server;
+mod service;
+pub mod slab;
+pub mod stats;
+mod sys;
+pub mod timer;
 pub mod tls;
+mod worker;

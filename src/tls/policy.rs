@@ -54,9 +54,7 @@ impl Policy {
     fn change(&self, change: impl FnOnce(&mut Settings) -> Result<()>) -> Result<()> {
         let mut inner = self.inner.lock();
         if inner.server.is_some() || inner.client.is_some() {
-            return Err(Error::state(
-                "this tlsloop_tls is in use by a server or client: make a new one",
-            ));
+            return Err(Error::state("this tlsloop_tls is in use by a server or client: make a new one"));
         }
         change(&mut inner.settings)
     }
@@ -65,9 +63,7 @@ impl Policy {
     pub fn set_key_password(&self, password: Option<&[u8]>) -> Result<()> {
         self.change(|settings| {
             if password.is_some_and(|password| password.len() > raw::MAX_PASSWORD) {
-                return Err(Error::invalid(
-                    "password: longer than the 1024 bytes that OpenSSL takes",
-                ));
+                return Err(Error::invalid("password: longer than the 1024 bytes that OpenSSL takes"));
             }
             settings.password = password.map(|password| Secret::new(password.to_vec()));
             Ok(())
@@ -101,9 +97,7 @@ impl Policy {
         self.change(|settings| {
             // Contexts share certificates, and there is none before the policy is frozen.
             let last = settings.identities.last_mut().and_then(Arc::get_mut).ok_or_else(|| {
-                Error::state(
-                    "an OCSP response belongs to the certificate added last, and there is none",
-                )
+                Error::state("an OCSP response belongs to the certificate added last, and there is none")
             })?;
             last.set_staple(read_file(der)?, &der.display().to_string())
         })

@@ -34,11 +34,8 @@ impl ClientContext {
             _ => Demand::Required,
         };
         let sessions = Arc::new(Sessions::default());
-        let hooks = ClientHooks {
-            pin: settings.pin,
-            sessions: Arc::clone(&sessions),
-            key_log: settings.key_log.clone(),
-        };
+        let hooks =
+            ClientHooks { pin: settings.pin, sessions: Arc::clone(&sessions), key_log: settings.key_log.clone() };
         let mut ctx = settings.context(Side::Client, Box::new(hooks))?;
         // One of each kind of key; of several the first, which is installed last.
         for identity in settings.identities.iter().rev() {
@@ -88,10 +85,7 @@ impl ClientContext {
     /// To be asked once, when the handshake of a connection is done: whether what came out is acceptable.
     pub(crate) fn confirm(&self, ssl: &Ssl) -> Result<()> {
         if self.needs_alpn && ssl.alpn().is_empty() {
-            return Err(Error::tls(
-                "ALPN",
-                "the server takes none of the protocols that are required",
-            ));
+            return Err(Error::tls("ALPN", "the server takes none of the protocols that are required"));
         }
         if ssl.is_resumed()
             && let (Some(key), Some(session)) = (ssl.peer_key(), ssl.session())
@@ -142,9 +136,7 @@ fn peer_name(text: &str) -> Result<PeerName<'_>> {
     if (1..=MAX_NAME).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(PeerName::Dns(host))
     } else {
-        Err(Error::invalid(format!(
-            "server_name: \"{text}\" is neither a host name nor an address"
-        )))
+        Err(Error::invalid(format!("server_name: \"{text}\" is neither a host name nor an address")))
     }
 }
 

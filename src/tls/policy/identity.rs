@@ -5,9 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::settings::NoHooks;
 use crate::error::{Error, Result};
-use crate::tls::raw::{
-    self, Cert, CertChain, Chain, Freshness, Key, KeyKind, Side, SslCtx, SubjectName, Validity,
-};
+use crate::tls::raw::{self, Cert, CertChain, Chain, Freshness, Key, KeyKind, Side, SslCtx, SubjectName, Validity};
 
 /// One certificate that the host can show, with all that belongs to it.
 pub(super) struct Identity {
@@ -36,21 +34,14 @@ impl Staple {
 
 impl Identity {
     /// Joins what was read from two places; the key must be that of the leaf, and OpenSSL must take both.
-    pub(super) fn new(
-        chain: CertChain,
-        key: Key,
-        chain_name: &str,
-        key_name: &str,
-    ) -> Result<Identity> {
+    pub(super) fn new(chain: CertChain, key: Key, chain_name: &str, key_name: &str) -> Result<Identity> {
         let CertChain { leaf, rest } = chain;
         let kind = key.kind(key_name)?;
         leaf.check_key(&key).map_err(|words| {
-            let what =
-                format!("{chain_name}: certificate and key ({key_name}) do not belong together");
+            let what = format!("{chain_name}: certificate and key ({key_name}) do not belong together");
             Error::tls(what, words)
         })?;
-        let identity =
-            Identity { leaf, rest, key, kind, source: chain_name.to_owned(), staple: None };
+        let identity = Identity { leaf, rest, key, kind, source: chain_name.to_owned(), staple: None };
         let mut trial = SslCtx::new(Side::Server, Box::new(NoHooks))?;
         identity.install(&mut trial)?;
         Ok(identity)
@@ -67,9 +58,8 @@ impl Identity {
 
     /// Gives it to a context.
     pub(super) fn install(&self, ctx: &mut SslCtx) -> Result<()> {
-        ctx.use_certificate(&self.leaf, &self.rest, &self.key).map_err(|cause| {
-            Error::new(cause.code(), format!("{}: {}", self.source, cause.sentence()))
-        })
+        ctx.use_certificate(&self.leaf, &self.rest, &self.key)
+            .map_err(|cause| Error::new(cause.code(), format!("{}: {}", self.source, cause.sentence())))
     }
 
     /// Sends an OCSP response along, which must speak of this certificate.
@@ -99,12 +89,8 @@ impl Identity {
             Validity::Expired => Some("has expired"),
         };
         let stale = self.staple.as_ref().filter(|staple| !staple.is_fresh());
-        let of_dates = dates.map(|what| {
-            format!("{}: the certificate of {} {what}", self.source, self.leaf.subject())
-        });
-        let of_staple = stale.map(|staple| {
-            format!("{}: the OCSP response is out of date and not sent", staple.source)
-        });
+        let of_dates = dates.map(|what| format!("{}: the certificate of {} {what}", self.source, self.leaf.subject()));
+        let of_staple = stale.map(|staple| format!("{}: the OCSP response is out of date and not sent", staple.source));
         of_dates.into_iter().chain(of_staple).collect()
     }
 }
@@ -119,9 +105,7 @@ fn subject_name(text: &str) -> Result<SubjectName> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let label_is_fine = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if text.len() <= 253 && name.split('.').all(label_is_fine) {
         Ok(SubjectName::Dns(text.to_ascii_lowercase()))

@@ -116,11 +116,7 @@ mod tests {
     #[test]
     fn a_sibling_has_the_same_name_and_another_kind_of_key() {
         use KeyKind::{Ecdsa, Rsa};
-        let names = names(&[
-            (Rsa, &["a.example", "b.example"]),
-            (Ecdsa, &["c.example"]),
-            (Ecdsa, &["b.example"]),
-        ]);
+        let names = names(&[(Rsa, &["a.example", "b.example"]), (Ecdsa, &["c.example"]), (Ecdsa, &["b.example"])]);
         assert_eq!(names.siblings(0), [2]);
         assert_eq!(names.siblings(1), []);
     }

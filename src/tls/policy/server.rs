@@ -82,9 +82,9 @@ fn demand(settings: &Settings) -> Result<Demand> {
         Verify::Required => Demand::Required,
     };
     match settings.trust {
-        Trust::Unset => Err(Error::invalid(
-            "tls: clients are to be verified, and no trust was set (tlsloop_tls_set_trust_file)",
-        )),
+        Trust::Unset => {
+            Err(Error::invalid("tls: clients are to be verified, and no trust was set (tlsloop_tls_set_trust_file)"))
+        }
         Trust::System | Trust::These(_) => Ok(demand),
     }
 }
@@ -126,8 +126,7 @@ impl ServerHooks {
     fn new(settings: &Settings) -> ServerHooks {
         let identities = settings.identities.clone();
         let names = Names::new(identities.iter().map(|own| (own.kind, names_of(&own.leaf))));
-        let places =
-            identities.iter().enumerate().map(|(i, own)| (own.leaf.address(), i)).collect();
+        let places = identities.iter().enumerate().map(|(i, own)| (own.leaf.address(), i)).collect();
         ServerHooks {
             siblings: names.siblings(0),
             names,
@@ -147,22 +146,18 @@ impl ServerHooks {
 
 impl Hooks for ServerHooks {
     fn choose(&self, hello: &Hello) -> bool {
-        let [exact, wildcard] =
-            hello.server_name().map_or([&[][..]; 2], |asked| self.names.find(asked));
+        let [exact, wildcard] = hello.server_name().map_or([&[][..]; 2], |asked| self.names.find(asked));
         let sets = [exact, wildcard, &[0], &self.siblings];
         let mut sets = sets.into_iter().filter(|set| !set.is_empty());
         let best = sets.clone().next().unwrap_or(&[0]);
         // If the client takes none, the handshake fails with the best, in OpenSSL's words.
-        let set =
-            sets.find(|set| set.iter().any(|&place| self.takes(hello, place))).unwrap_or(best);
+        let set = sets.find(|set| set.iter().any(|&place| self.takes(hello, place))).unwrap_or(best);
         if set == [0] {
             return true;
         }
         // Of several kinds OpenSSL picks by the order of signatures and suites: ECDSA before RSA.
         hello.show_none();
-        set.iter()
-            .map(|&place| &self.identities[place])
-            .all(|own| hello.show(&own.leaf, &own.rest, &own.key))
+        set.iter().map(|&place| &self.identities[place]).all(|own| hello.show(&own.leaf, &own.rest, &own.key))
     }
 
     fn staple(&self, leaf: usize) -> Option<&[u8]> {

@@ -85,13 +85,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Adds a certificate from two PEM texts, whose names stand in errors.
-    pub(super) fn add(
-        &mut self,
-        chain: &[u8],
-        key: &Secret,
-        chain_name: &str,
-        key_name: &str,
-    ) -> Result<()> {
+    pub(super) fn add(&mut self, chain: &[u8], key: &Secret, chain_name: &str, key_name: &str) -> Result<()> {
         let chain = raw::chain_from_pem(chain, chain_name)?;
         let key = raw::key_from_pem(key.bytes(), self.password.as_ref(), key_name)?;
         self.identities.push(Arc::new(Identity::new(chain, key, chain_name, key_name)?));
@@ -153,12 +147,8 @@ mod tests {
     fn a_pin_is_64_digits() {
         let digits = "0123456789abcdef".repeat(4);
         assert_eq!(pin_from_hex(&digits).map(|pin| hex(&pin)), Ok(digits.clone()));
-        let colons: Vec<String> = digits
-            .to_uppercase()
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| String::from_utf8_lossy(pair).into())
-            .collect();
+        let colons: Vec<String> =
+            digits.to_uppercase().as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into()).collect();
         assert_eq!(pin_from_hex(&colons.join(":")).map(|pin| hex(&pin)), Ok(digits.clone()));
         for bad in ["", "ab", &digits[1..], &format!("{}g", &digits[1..]), &format!("{digits}00")] {
             assert!(pin_from_hex(bad).is_err(), "{bad}");

@@ -12,8 +12,7 @@ fn trial() -> Result<SslCtx> {
 /// Checks a list of TLS 1.2 in OpenSSL's notation, "ECDHE+AESGCM:!aNULL".
 pub(super) fn check_ciphers(list: &str) -> Result<()> {
     let mut ctx = trial()?;
-    let refuse =
-        |what: &str| Error::invalid(format!("tls12_list: \"{what}\" is no cipher of TLS 1.2"));
+    let refuse = |what: &str| Error::invalid(format!("tls12_list: \"{what}\" is no cipher of TLS 1.2"));
     for word in list.split([':', ',', ' ', ';']).filter(|word| !word.is_empty()) {
         // What removes or moves ciphers may name some that this OpenSSL was built without.
         if !word.starts_with(['!', '-', '+', '@']) {
@@ -26,8 +25,7 @@ pub(super) fn check_ciphers(list: &str) -> Result<()> {
 /// Checks a list of TLS 1.3, "TLS_AES_128_GCM_SHA256:…".
 pub(super) fn check_suites(list: &str) -> Result<()> {
     let mut ctx = trial()?;
-    let refuse =
-        |what: &str| Error::invalid(format!("tls13_suites: \"{what}\" is no suite of TLS 1.3"));
+    let refuse = |what: &str| Error::invalid(format!("tls13_suites: \"{what}\" is no suite of TLS 1.3"));
     for suite in list.split(':') {
         let known = suite.starts_with("TLS_") && ctx.set_suites(suite).is_ok() && ctx.offers(suite);
         if !known {
@@ -57,15 +55,11 @@ mod tests {
         for bad in ["", "ECDHE+AESGCM:NOSUCH", "NOSUCH", "TLS_AES_128_GCM_SHA256", "!ALL"] {
             assert!(check_ciphers(bad).is_err(), "{bad}");
         }
-        for good in
-            ["TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"]
-        {
+        for good in ["TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"] {
             assert_eq!(check_suites(good), Ok(()), "{good}");
         }
         let known = "TLS_AES_128_GCM_SHA256";
-        for bad in
-            ["", "TLS_NO_SUCH", &format!("{known}:TLS_NO_SUCH"), &format!("{known}:"), "ECDHE"]
-        {
+        for bad in ["", "TLS_NO_SUCH", &format!("{known}:TLS_NO_SUCH"), &format!("{known}:"), "ECDHE"] {
             assert!(check_suites(bad).is_err(), "{bad}");
         }
         assert_eq!(check_groups("X25519:P-256"), Ok(()));

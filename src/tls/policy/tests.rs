@@ -19,8 +19,7 @@ impl Dir {
     fn new() -> Dir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("tlsloop-policy-{}-{count}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("tlsloop-policy-{}-{count}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Dir(path)
     }

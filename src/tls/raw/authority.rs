@@ -78,16 +78,14 @@ fn draft(wish: Wish<'_>, key: &Key) -> Cert {
         let cert = Cert::own(ffi::X509_new()).unwrap();
         let x = cert.as_ptr();
         yes(ffi::X509_set_version(x, 2)).unwrap();
-        yes(ffi::ASN1_INTEGER_set(ffi::X509_get_serialNumber(x), random_serial().unwrap()))
-            .unwrap();
+        yes(ffi::ASN1_INTEGER_set(ffi::X509_get_serialNumber(x), random_serial().unwrap())).unwrap();
         ffi::X509_gmtime_adj(ffi::X509_getm_notBefore(x), wish.days.0 * DAY);
         ffi::X509_gmtime_adj(ffi::X509_getm_notAfter(x), wish.days.1 * DAY);
         yes(ffi::X509_set_pubkey(x, key.as_ptr())).unwrap();
         let (name, text) = (ffi::X509_get_subject_name(x), wish.common_name);
         let len = text.len() as c_int;
         let (kind, at) = (ffi::NID_commonName, text.as_ptr());
-        yes(ffi::X509_NAME_add_entry_by_NID(name, kind, ffi::MBSTRING_UTF8, at, len, -1, 0))
-            .unwrap();
+        yes(ffi::X509_NAME_add_entry_by_NID(name, kind, ffi::MBSTRING_UTF8, at, len, -1, 0)).unwrap();
         cert
     }
 }
@@ -95,8 +93,7 @@ fn draft(wish: Wish<'_>, key: &Key) -> Cert {
 fn sign(cert: &Cert, issuer: &Cert, key: &Key) {
     // SAFETY: live objects; Ed25519 has its digest built in, which NULL says.
     unsafe {
-        yes(ffi::X509_set_issuer_name(cert.as_ptr(), ffi::X509_get_subject_name(issuer.as_ptr())))
-            .unwrap();
+        yes(ffi::X509_set_issuer_name(cert.as_ptr(), ffi::X509_get_subject_name(issuer.as_ptr()))).unwrap();
         assert!(ffi::X509_sign(cert.as_ptr(), key.as_ptr(), ffi::EVP_sha256()) > 0);
     }
 }
@@ -117,8 +114,7 @@ impl Issued {
     pub(crate) fn issue(&self, wish: Wish<'_>) -> Issued {
         let key = new_key(wish.kind);
         let cert = draft(wish, &key);
-        let names: Vec<_> =
-            wish.dns.iter().map(|name| SubjectName::Dns((*name).to_owned())).collect();
+        let names: Vec<_> = wish.dns.iter().map(|name| SubjectName::Dns((*name).to_owned())).collect();
         if !names.is_empty() {
             extend(&cert, ffi::NID_subject_alt_name, false, &alt_names(&names)).unwrap();
         }
@@ -131,8 +127,7 @@ impl Issued {
         // SAFETY: the arguments that EVP_PKEY_Q_keygen(3) asks for; the answer is new.
         let key = unsafe {
             let none = ptr::null_mut();
-            Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"RSA".as_ptr(), 1024_usize))
-                .unwrap()
+            Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"RSA".as_ptr(), 1024_usize)).unwrap()
         };
         let cert = draft(Wish::default(), &key);
         sign(&cert, &self.cert, &self.key);
@@ -166,15 +161,7 @@ impl Issued {
         let done = unsafe {
             let cipher = if password.is_some() { ffi::EVP_aes_256_cbc() } else { ptr::null() };
             let (bio, key) = (out.as_ptr(), self.key.as_ptr());
-            ffi::PEM_write_bio_PKCS8PrivateKey(
-                bio,
-                key,
-                cipher,
-                text.cast(),
-                len as c_int,
-                None,
-                none,
-            )
+            ffi::PEM_write_bio_PKCS8PrivateKey(bio, key, cipher, text.cast(), len as c_int, None, none)
         };
         yes(done).unwrap();
         out.bytes()
@@ -187,11 +174,7 @@ impl Issued {
             let crl = Crl::own(ffi::X509_CRL_new()).unwrap();
             let (list, now) = (crl.as_ptr(), time(0));
             yes(ffi::X509_CRL_set_version(list, 1)).unwrap();
-            yes(ffi::X509_CRL_set_issuer_name(
-                list,
-                ffi::X509_get_subject_name(self.cert.as_ptr()),
-            ))
-            .unwrap();
+            yes(ffi::X509_CRL_set_issuer_name(list, ffi::X509_get_subject_name(self.cert.as_ptr()))).unwrap();
             let next = time(DAY);
             yes(ffi::X509_CRL_set1_lastUpdate(list, now)).unwrap();
             yes(ffi::X509_CRL_set1_nextUpdate(list, next)).unwrap();

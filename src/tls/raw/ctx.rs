@@ -183,15 +183,8 @@ impl SslCtx {
     pub(crate) fn use_certificate(&mut self, leaf: &Cert, rest: &Chain, key: &Key) -> Result<()> {
         clear_errors();
         // SAFETY: all are alive, and OpenSSL takes references of its own to them; `rest` is only read.
-        let done = unsafe {
-            decl::SSL_CTX_use_cert_and_key(
-                self.as_ptr(),
-                leaf.as_ptr(),
-                key.as_ptr(),
-                rest.as_ptr(),
-                1,
-            )
-        };
+        let done =
+            unsafe { decl::SSL_CTX_use_cert_and_key(self.as_ptr(), leaf.as_ptr(), key.as_ptr(), rest.as_ptr(), 1) };
         ok(done == 1, "the certificate cannot be used")
     }
 
@@ -229,14 +222,7 @@ impl SslCtx {
         // not shared yet and copies them (SSL_MAX_SID_CTX_LENGTH is 32).
         let done = unsafe {
             let (text, size) = (facts.as_ptr().cast(), ptr::null_mut());
-            decl::EVP_Digest(
-                text,
-                facts.len(),
-                id.as_mut_ptr(),
-                size,
-                ffi::EVP_sha256(),
-                ptr::null_mut(),
-            ) == 1
+            decl::EVP_Digest(text, facts.len(), id.as_mut_ptr(), size, ffi::EVP_sha256(), ptr::null_mut()) == 1
                 && ffi::SSL_CTX_set_session_id_context(self.as_ptr(), id.as_ptr(), 32) == 1
         };
         ok(done, "the session id context")

@@ -155,8 +155,7 @@ impl Chain {
 impl MemBio {
     /// Lets OpenSSL read `bytes`; the object must not outlive them, which [`MemBio::over`] sees to.
     pub(super) fn over<T>(bytes: &[u8], read: impl FnOnce(&MemBio) -> Result<T>) -> Result<T> {
-        let len =
-            i32::try_from(bytes.len()).map_err(|_| Error::invalid("more than 2 GiB of PEM"))?;
+        let len = i32::try_from(bytes.len()).map_err(|_| Error::invalid("more than 2 GiB of PEM"))?;
         // SAFETY: `bytes` outlives the object, which is dropped at the end of this function.
         let bio = unsafe { MemBio::own(ffi::BIO_new_mem_buf(bytes.as_ptr().cast(), len))? };
         read(&bio)

@@ -32,8 +32,7 @@ impl Hello {
     /// Whether the client can verify a signature of this certificate's key.
     pub(crate) fn takes(&self, leaf: &Cert, rest: &Chain, key: &Key, kind: KeyKind) -> bool {
         // SAFETY: a live connection whose ClientHello was read, and live objects that are only read.
-        let flags =
-            unsafe { decl::SSL_check_chain(self.ssl, leaf.as_ptr(), key.as_ptr(), rest.as_ptr()) };
+        let flags = unsafe { decl::SSL_check_chain(self.ssl, leaf.as_ptr(), key.as_ptr(), rest.as_ptr()) };
         clear_errors();
         flags & CERT_PKEY_VALID != 0 && self.offers_suite_for(kind)
     }
@@ -87,9 +86,7 @@ impl SslCtx {
     /// Tells clients that their server name was understood, and writes it into their sessions.
     pub(crate) fn acknowledge_names(&mut self) {
         // SAFETY: a live context that is not shared yet, and a function that takes no data.
-        unsafe {
-            ffi::SSL_CTX_set_tlsext_servername_callback__fixed_rust(self.as_ptr(), Some(named))
-        };
+        unsafe { ffi::SSL_CTX_set_tlsext_servername_callback__fixed_rust(self.as_ptr(), Some(named)) };
     }
 
     /// Refuses a client that offers no list of protocols at all; one whose list has none of ours is
@@ -159,9 +156,8 @@ unsafe extern "C" fn alpn(
 ) -> c_int {
     contain(ffi::SSL_TLSEXT_ERR_ALERT_FATAL, || {
         // SAFETY: as promised by OpenSSL.
-        let (hooks, offered) = unsafe {
-            (hooks::of(ssl), std::slice::from_raw_parts(offered, usize::try_from(len).unwrap_or(0)))
-        };
+        let (hooks, offered) =
+            unsafe { (hooks::of(ssl), std::slice::from_raw_parts(offered, usize::try_from(len).unwrap_or(0))) };
         match hooks.map_or(hooks::Alpn::Nothing, |hooks| hooks.alpn(offered)) {
             hooks::Alpn::Nothing => ffi::SSL_TLSEXT_ERR_NOACK,
             hooks::Alpn::Refused => ffi::SSL_TLSEXT_ERR_ALERT_FATAL,

@@ -22,8 +22,8 @@ const NOT_A_CA: [u8; 2] = [0x30, 0x00];
 const SIGNS: [u8; 4] = [0x03, 0x02, 0x07, 0x80];
 /// RFC 5280 4.2.1.12: id-kp-serverAuth and id-kp-clientAuth.
 const SERVER_AND_CLIENT: [u8; 22] = [
-    0x30, 0x14, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01, 0x06, 0x08, 0x2b, 0x06,
-    0x01, 0x05, 0x05, 0x07, 0x03, 0x02,
+    0x30, 0x14, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05,
+    0x07, 0x03, 0x02,
 ];
 
 /// A name that a certificate is made for.
@@ -46,8 +46,7 @@ pub(crate) fn self_signed(names: &[SubjectName]) -> Result<(Cert, Key)> {
     };
     // SAFETY: a new certificate, owned by nobody yet.
     let cert = unsafe { Cert::own(ffi::X509_new())? };
-    fill(&cert, &key, names)
-        .ok_or_else(|| Error::tls("a self-signed certificate", drain_errors()))?;
+    fill(&cert, &key, names).ok_or_else(|| Error::tls("a self-signed certificate", drain_errors()))?;
     Ok((cert, key))
 }
 
@@ -67,15 +66,7 @@ fn fill(cert: &Cert, key: &Key, names: &[SubjectName]) -> Option<()> {
         let text = common_name(names);
         let len = c_int::try_from(text.len()).ok()?;
         let utf8 = ffi::MBSTRING_UTF8;
-        yes(ffi::X509_NAME_add_entry_by_NID(
-            name,
-            ffi::NID_commonName,
-            utf8,
-            text.as_ptr(),
-            len,
-            -1,
-            0,
-        ))?;
+        yes(ffi::X509_NAME_add_entry_by_NID(name, ffi::NID_commonName, utf8, text.as_ptr(), len, -1, 0))?;
         yes(ffi::X509_set_issuer_name(x, name))?;
     }
     extend(cert, ffi::NID_basic_constraints, true, &NOT_A_CA)?;
@@ -111,8 +102,7 @@ pub(super) fn extend(cert: &Cert, nid: c_int, critical: bool, value: &[u8]) -> O
     unsafe {
         let octets = ffi::ASN1_OCTET_STRING_new();
         let mut done = ffi::ASN1_OCTET_STRING_set(octets, value.as_ptr(), len);
-        let extension =
-            ffi::X509_EXTENSION_create_by_NID(ptr::null_mut(), nid, critical.into(), octets);
+        let extension = ffi::X509_EXTENSION_create_by_NID(ptr::null_mut(), nid, critical.into(), octets);
         if done == 1 && !extension.is_null() {
             done = ffi::X509_add_ext(cert.as_ptr(), extension, -1);
         } else {

@@ -54,9 +54,7 @@ impl Pair {
     /// The client asks for an OCSP response with the certificate.
     pub(crate) fn ask_for_staple(&self) {
         // SAFETY: a live connection before its handshake.
-        let done = unsafe {
-            ffi::SSL_set_tlsext_status_type(self.client.as_ptr(), ffi::TLSEXT_STATUSTYPE_ocsp)
-        };
+        let done = unsafe { ffi::SSL_set_tlsext_status_type(self.client.as_ptr(), ffi::TLSEXT_STATUSTYPE_ocsp) };
         assert_eq!(done, 1);
     }
 

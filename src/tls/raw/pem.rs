@@ -53,12 +53,7 @@ pub(crate) fn crls_from_pem(pem: &[u8], source: &str) -> Result<Vec<Crl>> {
 }
 
 /// Reads objects until the text holds no more of them; a damaged one is an error, not the end.
-fn read_all<T>(
-    pem: &[u8],
-    source: &str,
-    what: &str,
-    read: impl Fn(*mut ffi::BIO) -> Option<T>,
-) -> Result<Vec<T>> {
+fn read_all<T>(pem: &[u8], source: &str, what: &str, read: impl Fn(*mut ffi::BIO) -> Option<T>) -> Result<Vec<T>> {
     init();
     clear_errors();
     MemBio::over(pem, |bio| {
@@ -80,8 +75,7 @@ fn read_all<T>(
 fn is_no_start_line() -> bool {
     // SAFETY: looks at the calling thread's queue.
     let code = unsafe { ffi::ERR_peek_last_error() };
-    ffi::ERR_GET_LIB(code) == ffi::ERR_LIB_PEM
-        && ffi::ERR_GET_REASON(code) == ffi::PEM_R_NO_START_LINE
+    ffi::ERR_GET_LIB(code) == ffi::ERR_LIB_PEM && ffi::ERR_GET_REASON(code) == ffi::PEM_R_NO_START_LINE
 }
 
 /// Reads the first private key of `pem`; `password` opens it if it is encrypted.
@@ -93,20 +87,13 @@ pub(crate) fn key_from_pem(pem: &[u8], password: Option<&Secret>, source: &str) 
         let (none, data) = (ptr::null_mut(), ptr::from_mut(&mut door).cast());
         // SAFETY: the memory object is alive, `data` is the `Door` that `open` expects and outlives the
         // call, and the result is ours alone.
-        Ok(unsafe {
-            Key::maybe(ffi::PEM_read_bio_PrivateKey(bio.as_ptr(), none, Some(open), data))
-        })
+        Ok(unsafe { Key::maybe(ffi::PEM_read_bio_PrivateKey(bio.as_ptr(), none, Some(open), data)) })
     })?;
     let words = drain_errors();
     match (key, door.asked, password) {
         (Some(key), _, _) => Ok(key),
-        (None, true, None) => Err(Error::tls(
-            source,
-            format!("the key is encrypted and no password was set: {words}"),
-        )),
-        (None, true, Some(_)) => {
-            Err(Error::tls(source, format!("the password does not open the key: {words}")))
-        }
+        (None, true, None) => Err(Error::tls(source, format!("the key is encrypted and no password was set: {words}"))),
+        (None, true, Some(_)) => Err(Error::tls(source, format!("the password does not open the key: {words}"))),
         (None, false, _) => Err(Error::tls(source, format!("no private key can be read: {words}"))),
     }
 }

@@ -31,9 +31,7 @@ unsafe extern "C" fn verify(ctx: *mut ffi::X509_STORE_CTX, _: *mut c_void) -> c_
             let ssl = ffi::X509_STORE_CTX_get_ex_data(ctx, place).cast::<ffi::SSL>();
             let leaf = Cert::share(decl::X509_STORE_CTX_get0_cert(ctx));
             match leaf.and_then(|leaf| leaf.sha256()) {
-                Some(digest) if !ssl.is_null() => {
-                    hooks::of(ssl).is_some_and(|hooks| hooks.accepts_leaf(&digest))
-                }
+                Some(digest) if !ssl.is_null() => hooks::of(ssl).is_some_and(|hooks| hooks.accepts_leaf(&digest)),
                 _ => false,
             }
         };

@@ -101,9 +101,8 @@ unsafe extern "C" fn keep(ssl: *mut ffi::SSL, session: *mut ffi::SSL_SESSION) ->
     const NOT_TAKEN: c_int = 0;
     contain(NOT_TAKEN, || {
         // SAFETY: as promised by OpenSSL; the copy is new.
-        let (copy, key, hooks) = unsafe {
-            (Session::maybe(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl))
-        };
+        let (copy, key, hooks) =
+            unsafe { (Session::maybe(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl)) };
         if let (Some(copy), Some(key), Some(hooks)) = (copy, key, hooks) {
             hooks.keep_session(key, copy);
         }

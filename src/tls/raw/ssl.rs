@@ -1,14 +1,33 @@
-//! One TLS connection of OpenSSL's.
+//! One TLS connection of OpenSSL's: clear the error queue, call, translate.
 
+use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use openssl_sys as ffi;
 
+use super::bio::{self, Transport};
+use super::ctx::SslCtx;
+use super::decl;
 use super::handle::no_memory;
-use super::{SslCtx, clear_errors};
-use crate::error::Result;
+use super::verify::verdict_words;
+use super::{clear_errors, drain_errors};
+use crate::error::{Code, Error, Result};
 
-/// Owns an `SSL`. Used by one thread at a time.
+/// All that OpenSSL can answer to a step.
+pub(crate) enum Answer {
+    /// Done; for reads and writes, how many bytes.
+    Done(usize),
+    /// Needs more from the peer.
+    WantRead,
+    /// The transport takes no more for now.
+    WantWrite,
+    /// The peer has sent close_notify.
+    Closed,
+    /// The connection is beyond use; nothing but flushing an alert may follow.
+    Failed(Error),
+}
+
+/// Owns an `SSL` and the BIO in it. Used by one thread at a time.
 pub(crate) struct Ssl {
     ptr: NonNull<ffi::SSL>,
 }
@@ -17,23 +36,98 @@ pub(crate) struct Ssl {
 unsafe impl Send for Ssl {}
 
 impl Ssl {
-    /// A connection before its handshake, with the settings of `ctx`.
+    /// A new connection under `ctx`. Client or server is decided by the caller's next call.
     pub(crate) fn new(ctx: &SslCtx) -> Result<Ssl> {
         clear_errors();
-        // SAFETY: a live context; the connection takes a reference of its own to it.
-        let ssl = unsafe { ffi::SSL_new(ctx.as_ptr()) };
-        NonNull::new(ssl).map(|ptr| Ssl { ptr }).ok_or_else(|| no_memory("a connection"))
+        // SAFETY: the context is alive, and the SSL takes a reference of its own.
+        let ptr = NonNull::new(unsafe { ffi::SSL_new(ctx.as_ptr()) }).ok_or_else(|| no_memory("a connection"))?;
+        let ssl = Ssl { ptr };
+        let bio = bio::new()?.as_ptr();
+        // SAFETY: both are alive; the SSL becomes the owner of the one BIO, for both directions (SSL_set_bio(3):
+        // the same BIO twice takes one reference).
+        unsafe { ffi::SSL_set_bio(ssl.as_ptr(), bio, bio) };
+        Ok(ssl)
     }
 
     /// The object for calls within this door.
     pub(super) fn as_ptr(&self) -> *mut ffi::SSL {
         self.ptr.as_ptr()
     }
+
+    /// One step of the handshake.
+    pub(crate) fn handshake(&mut self, transport: &mut dyn Transport) -> Answer {
+        // SAFETY: `ssl` is alive for the call.
+        self.step(transport, |ssl| unsafe { ffi::SSL_do_handshake(ssl) })
+    }
+
+    /// Decrypts into `buf`.
+    pub(crate) fn read(&mut self, transport: &mut dyn Transport, buf: &mut [u8]) -> Answer {
+        let len = c_int::try_from(buf.len()).unwrap_or(c_int::MAX);
+        // SAFETY: `buf` is writable for `len` bytes.
+        self.step(transport, |ssl| unsafe { ffi::SSL_read(ssl, buf.as_mut_ptr().cast(), len) })
+    }
+
+    /// Encrypts the front of `data`, which must not be empty.
+    pub(crate) fn write(&mut self, transport: &mut dyn Transport, data: &[u8]) -> Answer {
+        let len = c_int::try_from(data.len()).unwrap_or(c_int::MAX);
+        // SAFETY: `data` is readable for `len` bytes.
+        self.step(transport, |ssl| unsafe { ffi::SSL_write(ssl, data.as_ptr().cast(), len) })
+    }
+
+    /// Sends close_notify. Not to be called during a handshake or after a failure (SSL_shutdown(3)).
+    pub(crate) fn close_notify(&mut self, transport: &mut dyn Transport) -> Answer {
+        // SSL_shutdown answers 0 when ours has gone and the peer's has not come: done, for this direction.
+        // SAFETY: `ssl` is alive for the call.
+        self.step(transport, |ssl| match unsafe { ffi::SSL_shutdown(ssl) } {
+            0 => 1,
+            other => other,
+        })
+    }
+
+    fn step(&mut self, transport: &mut dyn Transport, call: impl FnOnce(*mut ffi::SSL) -> c_int) -> Answer {
+        clear_errors();
+        let ssl = self.as_ptr();
+        // SAFETY: the SSL has had its BIO since `new`.
+        let bio = unsafe { ffi::SSL_get_rbio(ssl) };
+        let result = bio::lend(bio, transport, || call(ssl));
+        if result > 0 { Answer::Done(result as usize) } else { self.translate(result) }
+    }
+
+    /// The one place that reads what OpenSSL means. The return code has been looked at first; errno is not looked
+    /// at, because no system call is made below OpenSSL that the transport does not know better.
+    fn translate(&self, result: c_int) -> Answer {
+        // SAFETY: same thread and object as the call that gave `result`, with no call between.
+        match unsafe { ffi::SSL_get_error(self.as_ptr(), result) } {
+            ffi::SSL_ERROR_WANT_READ => Answer::WantRead,
+            ffi::SSL_ERROR_WANT_WRITE => Answer::WantWrite,
+            ffi::SSL_ERROR_ZERO_RETURN => Answer::Closed,
+            _ => Answer::Failed(self.failure()),
+        }
+    }
+
+    fn failure(&self) -> Error {
+        let verdict = self.verify_result();
+        // SAFETY: touches only the calling thread's error queue.
+        let reason = unsafe { decl::ERR_peek_error() } & REASON_MASK;
+        let words = drain_errors();
+        if verdict != ffi::X509_V_OK && reason == CERTIFICATE_VERIFY_FAILED {
+            return Error::new(
+                Code::Verify,
+                format!("the peer's certificate is not trusted: {}", verdict_words(verdict)),
+            );
+        }
+        Error::new(Code::Tls, words)
+    }
 }
 
 impl Drop for Ssl {
     fn drop(&mut self) {
-        // SAFETY: owned, and freed only here.
+        // SAFETY: owned, and freed only here; the BIO goes with it.
         unsafe { ffi::SSL_free(self.as_ptr()) }
     }
 }
+
+/// ERR_GET_REASON of OpenSSL 3: the reason is in the low 23 bits.
+const REASON_MASK: std::ffi::c_ulong = 0x7f_ffff;
+/// SSL_R_CERTIFICATE_VERIFY_FAILED.
+const CERTIFICATE_VERIFY_FAILED: std::ffi::c_ulong = 134;

@@ -108,15 +108,10 @@ unsafe fn prepare(
     // SAFETY: the key's length is that of the algorithm; the parameters and what they point to outlive
     // the call that copies them (their `mut` is C's: setting only reads).
     unsafe {
-        let algorithm =
-            if aes.len() == 32 { ffi::EVP_aes_256_cbc() } else { ffi::EVP_aes_128_cbc() };
+        let algorithm = if aes.len() == 32 { ffi::EVP_aes_256_cbc() } else { ffi::EVP_aes_128_cbc() };
         let begun = match how {
-            Use::Seal => {
-                ffi::EVP_EncryptInit_ex(cipher, algorithm, ptr::null_mut(), aes.as_ptr(), iv)
-            }
-            Use::Open => {
-                ffi::EVP_DecryptInit_ex(cipher, algorithm, ptr::null_mut(), aes.as_ptr(), iv)
-            }
+            Use::Seal => ffi::EVP_EncryptInit_ex(cipher, algorithm, ptr::null_mut(), aes.as_ptr(), iv),
+            Use::Open => ffi::EVP_DecryptInit_ex(cipher, algorithm, ptr::null_mut(), aes.as_ptr(), iv),
         };
         let secret = hmac.as_ptr().cast_mut().cast();
         let digest = c"SHA256".as_ptr().cast_mut();

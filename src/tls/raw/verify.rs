@@ -23,17 +23,11 @@ impl Ssl {
 
     /// Names the host in the ClientHello, so that the server can pick a certificate.
     pub(crate) fn set_sni(&mut self, host: &str) -> Result<()> {
-        let text =
-            CString::new(host).map_err(|_| Error::invalid("server_name: a zero byte in it"))?;
+        let text = CString::new(host).map_err(|_| Error::invalid("server_name: a zero byte in it"))?;
         clear_errors();
         // SAFETY: a live connection before its handshake, and a C string that OpenSSL copies.
-        let done =
-            unsafe { ffi::SSL_set_tlsext_host_name(self.as_ptr(), text.as_ptr().cast_mut()) };
-        if done == 1 {
-            Ok(())
-        } else {
-            Err(Error::tls(format!("server_name {host}"), drain_errors()))
-        }
+        let done = unsafe { ffi::SSL_set_tlsext_host_name(self.as_ptr(), text.as_ptr().cast_mut()) };
+        if done == 1 { Ok(()) } else { Err(Error::tls(format!("server_name {host}"), drain_errors())) }
     }
 
     /// The peer's certificate must carry this DNS name.
@@ -45,11 +39,7 @@ impl Ssl {
             ffi::X509_VERIFY_PARAM_set_hostflags(param, ffi::X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
             ffi::X509_VERIFY_PARAM_set1_host(param, host.as_ptr().cast(), host.len())
         };
-        if done == 1 {
-            Ok(())
-        } else {
-            Err(Error::tls(format!("server_name {host}"), drain_errors()))
-        }
+        if done == 1 { Ok(()) } else { Err(Error::tls(format!("server_name {host}"), drain_errors())) }
     }
 
     /// The peer's certificate must carry this address.
@@ -71,11 +61,7 @@ impl Ssl {
             let param = ffi::SSL_get0_param(self.as_ptr());
             ffi::X509_VERIFY_PARAM_set1_ip(param, bytes.as_ptr(), bytes.len())
         };
-        if done == 1 {
-            Ok(())
-        } else {
-            Err(Error::tls(format!("server_name {ip}"), drain_errors()))
-        }
+        if done == 1 { Ok(()) } else { Err(Error::tls(format!("server_name {ip}"), drain_errors())) }
     }
 
     /// The verdict on the peer's certificate so far, one of `X509_V_…`; 0 also where none was asked.

@@ -20,14 +20,7 @@ const NAME_FLAGS: std::ffi::c_ulong = {
     const SEP_COMMA_PLUS: std::ffi::c_ulong = 1 << 16;
     const DN_REV: std::ffi::c_ulong = 1 << 20;
     const DUMP_UNKNOWN_FIELDS: std::ffi::c_ulong = 1 << 24;
-    ESC_2253
-        | ESC_CTRL
-        | UTF8_CONVERT
-        | DUMP_UNKNOWN
-        | DUMP_DER
-        | SEP_COMMA_PLUS
-        | DN_REV
-        | DUMP_UNKNOWN_FIELDS
+    ESC_2253 | ESC_CTRL | UTF8_CONVERT | DUMP_UNKNOWN | DUMP_DER | SEP_COMMA_PLUS | DN_REV | DUMP_UNKNOWN_FIELDS
 };
 
 /// One entry of a certificate's subjectAltName, as its bytes stand there.
@@ -69,9 +62,7 @@ impl Cert {
     pub(crate) fn sha256(&self) -> Option<[u8; 32]> {
         let mut digest = [0; 32];
         // SAFETY: a live certificate, and room for the 32 bytes of a SHA-256; the length is not asked.
-        let done = unsafe {
-            ffi::X509_digest(self.as_ptr(), ffi::EVP_sha256(), digest.as_mut_ptr(), ptr::null_mut())
-        };
+        let done = unsafe { ffi::X509_digest(self.as_ptr(), ffi::EVP_sha256(), digest.as_mut_ptr(), ptr::null_mut()) };
         if done != 1 {
             clear_errors();
         }
@@ -107,12 +98,7 @@ impl Cert {
         // SAFETY: the name belongs to the live certificate, and the call writes at most `room` bytes.
         let len = unsafe {
             let name = ffi::X509_get_subject_name(self.as_ptr());
-            decl::X509_NAME_get_text_by_NID(
-                name,
-                ffi::NID_commonName,
-                text.as_mut_ptr().cast::<c_char>(),
-                room,
-            )
+            decl::X509_NAME_get_text_by_NID(name, ffi::NID_commonName, text.as_mut_ptr().cast::<c_char>(), room)
         };
         let name = text.get(..usize::try_from(len).ok()?)?;
         (!name.is_empty() && !name.contains(&0)).then(|| name.to_vec())
@@ -122,12 +108,7 @@ impl Cert {
     pub(crate) fn alt_names(&self) -> Vec<AltName> {
         // SAFETY: a live certificate; the answer is a new stack of GENERAL_NAME, or NULL.
         let names = unsafe {
-            ffi::X509_get_ext_d2i(
-                self.as_ptr(),
-                ffi::NID_subject_alt_name,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
+            ffi::X509_get_ext_d2i(self.as_ptr(), ffi::NID_subject_alt_name, ptr::null_mut(), ptr::null_mut())
         };
         if names.is_null() {
             clear_errors();
@@ -147,9 +128,8 @@ impl Cert {
     /// How the certificate's dates stand to the clock.
     pub(crate) fn validity(&self) -> Validity {
         // SAFETY: the times belong to the live certificate.
-        let (since, until) = unsafe {
-            (ffi::X509_getm_notBefore(self.as_ptr()), ffi::X509_getm_notAfter(self.as_ptr()))
-        };
+        let (since, until) =
+            unsafe { (ffi::X509_getm_notBefore(self.as_ptr()), ffi::X509_getm_notAfter(self.as_ptr())) };
         // SAFETY: as above. A time that cannot be read is one at which the certificate is not valid.
         match unsafe { (seconds_until(since), seconds_until(until)) } {
             (Some(..=0), Some(0..)) => Validity::Now,

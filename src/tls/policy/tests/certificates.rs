@@ -98,10 +98,7 @@ fn l38_an_encrypted_key_needs_its_password_and_asks_nobody() {
     let (chain, key) = (leaf.chain_pem(), leaf.key_pem(Some("open sesame")));
     let server = Policy::new();
     let sentence = refused(server.add_certificate(&chain, &key), Code::Tls);
-    assert!(
-        sentence.starts_with("key: the key is encrypted and no password was set"),
-        "{sentence}"
-    );
+    assert!(sentence.starts_with("key: the key is encrypted and no password was set"), "{sentence}");
     server.set_key_password(Some(b"wrong")).unwrap();
     let sentence = refused(server.add_certificate(&chain, &key), Code::Tls);
     assert!(sentence.starts_with("key: the password does not open the key"), "{sentence}");
@@ -114,21 +111,13 @@ fn l38_an_encrypted_key_needs_its_password_and_asks_nobody() {
 #[test]
 fn l34_an_expired_certificate_serves_with_a_warning() {
     let root = Issued::root("root");
-    let expired = root.issue(Wish {
-        common_name: "old",
-        dns: &["a.example"],
-        days: (-9, -2),
-        ..Wish::default()
-    });
+    let expired = root.issue(Wish { common_name: "old", dns: &["a.example"], days: (-9, -2), ..Wish::default() });
     let future = root.issue(Wish { common_name: "young", days: (2, 9), ..Wish::default() });
     let good = root.issue(Wish::default());
     let server = serving(&[&expired, &good, &future]);
     assert_eq!(
         server.server_context().unwrap().warnings(),
-        [
-            "chain: the certificate of CN=old has expired",
-            "chain: the certificate of CN=young is not valid yet"
-        ]
+        ["chain: the certificate of CN=old has expired", "chain: the certificate of CN=young is not valid yet"]
     );
     talk(&server, &trusting_anybody(), "a.example");
     let pair = pair(&server, &trusting(&root), "a.example");
@@ -140,8 +129,7 @@ fn l34_an_expired_certificate_serves_with_a_warning() {
 fn a_weak_key_is_refused_by_the_call_that_names_it() {
     let root = Issued::root("root");
     let weak = root.issue_weak();
-    let sentence =
-        refused(Policy::new().add_certificate(&weak.chain_pem(), &weak.key_pem(None)), Code::Tls);
+    let sentence = refused(Policy::new().add_certificate(&weak.chain_pem(), &weak.key_pem(None)), Code::Tls);
     assert!(sentence.contains("key too small"), "{sentence}");
 }
 
@@ -155,8 +143,7 @@ fn an_ocsp_response_goes_with_its_certificate() {
     let dir = Dir::new();
     let fresh = root.ocsp_der(&b, 1000);
     let server = serving(&[&a, &b]);
-    let wrong =
-        refused(server.set_ocsp_file(&dir.file("a.der", &root.ocsp_der(&a, 1000))), Code::Tls);
+    let wrong = refused(server.set_ocsp_file(&dir.file("a.der", &root.ocsp_der(&a, 1000))), Code::Tls);
     assert!(wrong.contains("a.der") && wrong.contains("added last"), "{wrong}");
     for bad in [&b""[..], b"garbage", &fresh[..fresh.len() - 1], &[&fresh[..], b"x"].concat()] {
         refused(server.set_ocsp_file(&dir.file("bad.der", bad)), Code::Tls);

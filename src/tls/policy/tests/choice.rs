@@ -111,8 +111,7 @@ fn a_client_that_takes_nothing_is_refused() {
 fn hundreds_of_names_have_their_own_certificates() {
     let root = Issued::root("root");
     let names: Vec<String> = (0..300).map(|i| format!("host{i}.example")).collect();
-    let issued: Vec<Issued> =
-        names.iter().map(|name| leaf(&root, name, KeyKind::Ecdsa, &[name])).collect();
+    let issued: Vec<Issued> = names.iter().map(|name| leaf(&root, name, KeyKind::Ecdsa, &[name])).collect();
     let server = serving(&issued.iter().collect::<Vec<_>>());
     for name in names.iter().step_by(37) {
         assert_eq!(&shown(&pair(&server, &trusting(&root), name)), name);

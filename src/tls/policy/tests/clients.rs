@@ -23,8 +23,7 @@ const VERSIONS: [Version; 2] = [Version::Tls12, Version::Tls13];
 #[test]
 fn a_trusted_client_is_known_by_its_certificate() {
     let root = Issued::root("root");
-    let alice =
-        root.issue(Wish { common_name: "alice", dns: &["alice.example"], ..Wish::default() });
+    let alice = root.issue(Wish { common_name: "alice", dns: &["alice.example"], ..Wish::default() });
     for verify in [Verify::Optional, Verify::Required] {
         for version in VERSIONS {
             let client = showing(&root, &alice);
@@ -85,10 +84,7 @@ fn a_revoked_client_is_refused() {
     pair.handshake().unwrap_err();
     assert_eq!(verdict_words(pair.server.verify_result()), "certificate revoked");
     let empty = Policy::new().set_crl_file(&dir.file("none.pem", &root.cert_pem())).unwrap_err();
-    assert!(
-        empty.sentence().contains("none.pem: there is no certificate revocation list"),
-        "{empty}"
-    );
+    assert!(empty.sentence().contains("none.pem: there is no certificate revocation list"), "{empty}");
 }
 
 #[test]

@@ -117,11 +117,7 @@ fn l36_a_session_is_not_resumed_under_another_policy() {
                 assert_eq!(again.server.is_resumed(), i == j, "{version:?}: {i} then {j}");
                 let known = again.server.peer_certificate().map(|cert| cert.subject());
                 let asked = j != 2;
-                assert_eq!(
-                    known,
-                    asked.then(|| "CN=alice".to_owned()),
-                    "{version:?}: {i} then {j}"
-                );
+                assert_eq!(known, asked.then(|| "CN=alice".to_owned()), "{version:?}: {i} then {j}");
             }
         }
     }
@@ -147,9 +143,7 @@ fn l37_a_ticket_of_the_previous_key_resumes_and_is_renewed() {
         let [old, new] = key_files(&dir, len);
         for version in VERSIONS {
             let client = client_of(&root, version);
-            let resumed = |paths: &[&PathBuf]| {
-                talk(&with_keys(&cert, paths), &client, "a.example").server.is_resumed()
-            };
+            let resumed = |paths: &[&PathBuf]| talk(&with_keys(&cert, paths), &client, "a.example").server.is_resumed();
             assert!(!resumed(&[&old]));
             assert!(resumed(&[&old]), "another process with the same file");
             assert!(resumed(&[&new, &old]), "after a rotation");

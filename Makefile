@@ -1,0 +1,53 @@
+# The commands of the project. Each of them installs what it needs and the machine lacks, says so, and then
+# hands over to cargo, CMake or a script; see "make help".
+
+# rustup puts cargo where a shell that was open before does not look yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+CFLAGS ?= -O2 -g
+EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
+EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
+
+.PHONY: lib examples demo test test-full lint header clean help built-examples
+.DEFAULT_GOAL := lib
+
+lib: setup-lib                ## build the release library into build/lib (the default)
+	bash scripts/build_lib.sh build/lib
+
+examples: lib                 ## build the C examples into build/examples
+	@$(MAKE) --no-print-directory built-examples
+
+demo: setup-demo              ## show a C echo server and its client at work, over TLS
+	@$(MAKE) --no-print-directory examples
+	bash scripts/demo.sh build/examples
+
+test: setup-test              ## run every test, in Rust and in C
+	bash scripts/test.sh
+
+test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
+	bash scripts/test_full.sh
+
+lint: setup-lint              ## format, lints, documentation, header drift, scripts
+	bash scripts/lint.sh
+
+header: setup-lib             ## write include/tlsloop.h anew from the Rust source
+	bash scripts/header.sh
+
+clean:                        ## remove everything that was built
+	rm -rf build
+	cargo clean
+
+help:                         ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+# In a make of its own, because the library that these depend on has to be there first.
+built-examples: $(EXAMPLES)
+	@:
+
+setup-%:
+	@sh scripts/setup.sh $*
+
+# The library's directory is found from the program's own, so that the tree can be moved.
+build/examples/%: c_examples/%.c include/tlsloop.h build/lib/libtlsloop.so.0
+	@mkdir -p $(@D)
+	$(CC) $(EXAMPLE_FLAGS) $(CFLAGS) -o $@ $< -Lbuild/lib -ltlsloop -lpthread -Wl,-rpath,'$$ORIGIN/../lib'

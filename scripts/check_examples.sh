@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Whether the echo server and its client do what their first comments say, also when something is wrong.
+#
+#   scripts/check_examples.sh DIRECTORY      DIRECTORY holds echo_server and echo_client
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+[[ $# -eq 1 ]] || fail 'usage: scripts/check_examples.sh DIRECTORY'
+programs=$(cd "$1" && pwd)
+root=$PWD
+# shellcheck source=scripts/echo_pair.sh
+source scripts/echo_pair.sh
+
+served() { # line, arguments of the client
+  client "$@" --port "$port" || fail "the client failed with ${*:2}: $(cat "$work/complaint")"
+  expect_answer "$1"
+}
+
+# A client that does not trust the server sends nothing, and says why.
+refused() { # words that must appear, arguments of the client
+  local words=$1
+  shift
+  ! client 'a secret' "$@" --port "$port" || fail "the client trusted the server with $*"
+  grep -qi -- "$words" "$work/complaint" || fail "no word of \"$words\" with $*: $(cat "$work/complaint")"
+  [[ ! -s $work/answered ]] || fail "the client asked for a message before it trusted the server, with $*"
+}
+
+# A program that cannot do its work says in one sentence what is wrong.
+fails_with() { # words that must appear, program, arguments
+  local words=$1 status=0
+  shift
+  timeout 30 "$programs/$1" "${@:2}" >"$work/output" 2>&1 </dev/null || status=$?
+  [[ $status -ne 0 && $status -lt 124 ]] || fail "$* ended with status $status: $(cat "$work/output")"
+  grep -q -- "$words" "$work/output" || fail "$* did not say \"$words\" but: $(cat "$work/output")"
+}
+
+server_says() { # pattern
+  eventually grep -q -- "$1" "$work/server.log" || fail "the server does not say \"$1\": $(cat "$work/server.log")"
+}
+
+sha256_of() { openssl x509 -in "$1" -noout -fingerprint -sha256 | sed 's/.*=//; s/://g'; }
+
+make_certificate "$work/server" DNS:localhost,IP:127.0.0.1
+make_certificate "$work/named" DNS:other.example
+make_certificate "$work/stranger" DNS:localhost,IP:127.0.0.1
+unrelated_pin=$(printf '%064d' 0)
+
+say 'A certificate in memory: accepted only by explicit wish, or by its fingerprint'
+start_server --self-signed
+served 'I look away' --insecure
+pin=$(sed -n 's/.*certificate \([0-9a-fA-F]\{64\}\).*/\1/p' "$work/complaint")
+served 'exactly this one' --pin "$pin"
+refused 'pin' --pin "$unrelated_pin"
+refused 'not trusted'
+server_says 'connected: TLSv1.3'
+server_says 'sent [0-9]* bytes: I look away'
+server_says 'ended: peer'
+server_says 'failed to connect'
+stop_server INT
+
+say 'A certificate in files: by its authority, its name, its fingerprint'
+start_server --cert "$work/server.crt" --key "$work/server.key"
+served 'the authority is known' --ca "$work/server.crt"
+served 'by its name too' --ca "$work/server.crt" --host localhost
+served 'exactly this one' --pin "$(sha256_of "$work/server.crt")"
+refused 'not trusted' --ca "$work/stranger.crt"
+stop_server TERM
+
+start_server --cert "$work/named.crt" --key "$work/named.key"
+served 'the name we mean' --ca "$work/named.crt" --name other.example
+refused 'not trusted' --ca "$work/named.crt"
+stop_server TERM
+
+say 'The default files in the working directory'
+cd "$work"
+start_server
+served 'here by default' --ca "$work/server.crt"
+
+say 'What is wrong is named'
+fails_with "$port" echo_server --address 127.0.0.1 --port "$port" --self-signed
+fails_with '/nowhere/server.crt' echo_server --port 0 --cert /nowhere/server.crt
+fails_with 'stranger.key' echo_server --port 0 --cert "$work/server.crt" --key "$work/stranger.key"
+fails_with '/nowhere/ca.crt' echo_client --port "$port" --ca /nowhere/ca.crt
+fails_with 'no message' echo_client --port "$port" --insecure
+fails_with 'use:' echo_server --no-such-option
+fails_with 'use:' echo_client --no-such-option
+stop_server TERM
+fails_with "$port" echo_client --port "$port" --insecure
+
+say 'The program of the README, built as the README says, on the port that was just free'
+sed "s/12345/$port/" "$root/c_examples/readme_echo.c" >"$work/readme_echo.c"
+# shellcheck disable=SC2086 # CC may hold flags, as it may for make
+${CC:-cc} -I"$root/include" -o "$work/readme_echo" "$work/readme_echo.c" \
+  -L"$programs/../lib" -ltlsloop -Wl,-rpath,"$programs/../lib"
+"$work/readme_echo" >"$work/server.log" 2>&1 &
+server_pid=$!
+readme_server_answers() { client 'twenty lines' --insecure --port "$port" || is_gone "$server_pid"; }
+eventually readme_server_answers || true
+! is_gone "$server_pid" || fail "the program of the README has ended: $(cat "$work/server.log")"
+served 'twenty lines' --insecure
+
+say 'examples: all as described'

@@ -1,0 +1,397 @@
+//! One connection: its stream, its send queue, its deadlines, and how it ends. It decides and calls no host code: what
+//! the host is to be told goes up as [`News`].
+//!
+//! A connection goes through [`Phase`] in order and never back. Invariants: [`Phase::Over`] comes with a [`Verdict`], and
+//! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
+
+mod deadline;
+mod input;
+mod output;
+
+pub(crate) use output::refused;
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use crate::cell::{Ask, Cell, Post};
+use crate::error::Code;
+use crate::host::Reason;
+use crate::id::Id;
+use crate::info::Facts;
+use crate::queue::{Mark, Pool, Queue};
+use crate::stats::Counters;
+use crate::sys::epoll::Interest;
+use crate::sys::socket;
+use crate::tls::stream::{Failure, Stream};
+use crate::tls::wire::{Buffers, Link};
+
+/// The limits of a server that its connections keep. Times are in milliseconds; `None`: never.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) handshake_timeout: Option<u64>,
+    pub(crate) idle_timeout: Option<u64>,
+    pub(crate) send_timeout: Option<u64>,
+    pub(crate) close_timeout: Option<u64>,
+    pub(crate) high_water: usize,
+    pub(crate) low_water: usize,
+    /// The host is told of the peer's end, and ends the connection itself.
+    pub(crate) wants_end: bool,
+}
+
+/// What a worker lends to the connection that it is working on.
+pub(crate) struct Tools<'a> {
+    pub(crate) bufs: &'a mut Buffers,
+    /// Where plaintext is put.
+    pub(crate) plain: &'a mut [u8],
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) limits: &'a Limits,
+    pub(crate) counters: &'a Counters,
+    /// Milliseconds since the worker began, as of this turn.
+    pub(crate) now: u64,
+}
+
+/// What the host is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing.
+    Nothing,
+    /// The connection is up.
+    Connected,
+    /// So many bytes of plaintext lie in [`Tools::plain`].
+    Data(usize),
+    /// The peer has sent close_notify.
+    PeerEnded,
+    /// The queue was full and has fallen to low water.
+    Drained,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not up yet.
+    Handshake,
+    /// Up: data flows.
+    Open,
+    /// What is queued leaves, then our end; what arrives is dropped.
+    Closing,
+    /// To be retired.
+    Over,
+}
+
+/// Our own direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outbound {
+    /// Takes sends.
+    Open,
+    /// What is queued leaves, then close_notify.
+    Ending,
+    /// close_notify has left, or nothing can.
+    Ended,
+}
+
+/// The peer's direction.
+enum Inbound {
+    /// Delivers.
+    Open,
+    /// Has ended, which the host has not been told: data stands before it, or a pause.
+    Pending(Box<input::Fate>),
+    /// Has ended; true if by close_notify.
+    Ended(bool),
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// For `on_disconnect`.
+    pub(crate) reason: Reason,
+    /// For `on_handshake_failed`.
+    pub(crate) code: Code,
+    /// One sentence.
+    pub(crate) why: String,
+}
+
+impl Verdict {
+    /// Joins the three.
+    pub(crate) fn new(reason: Reason, code: Code, why: impl Into<String>) -> Verdict {
+        Verdict { reason, code, why: why.into() }
+    }
+
+    /// The server is stopping.
+    pub(crate) fn stopped() -> Verdict {
+        Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped")
+    }
+
+    fn of(failure: &Failure) -> Verdict {
+        let reason = match failure {
+            Failure::Reset(_) => Reason::Reset,
+            Failure::Protocol(_) => Reason::Protocol,
+            Failure::System(_) => Reason::System,
+        };
+        let error = failure.error();
+        Verdict::new(reason, error.code(), error.sentence())
+    }
+}
+
+/// One connection, in the hands of its worker.
+pub(crate) struct Conn {
+    id: Id,
+    cell: &'static Cell,
+    link: Link,
+    stream: Stream,
+    queue: Queue,
+    /// Of the queued bytes, those that are encrypted and not yet with the kernel.
+    in_flight: usize,
+    phase: Phase,
+    inbound: Inbound,
+    outbound: Outbound,
+    verdict: Option<Box<Verdict>>,
+    /// Functions to run, each with its time, in the order of posting.
+    posts: Vec<(u64, Post)>,
+    idle_timeout: Option<u64>,
+    born: u64,
+    moved_in: u64,
+    moved_out: u64,
+    /// The time of the connection's entry among the worker's deadlines; [`u64::MAX`]: none.
+    pub(crate) armed: u64,
+    /// Its last callback is due: it obeys no more.
+    pub(crate) is_ending: bool,
+    /// It stands in the worker's list of connections to look at.
+    pub(crate) is_listed: bool,
+    /// What the worker has registered it for.
+    pub(crate) interest: Interest,
+    paused: bool,
+    /// An event came while paused: until resume, no more are wanted.
+    unwanted: bool,
+    announced: bool,
+    /// Our FIN was sent.
+    fin_sent: bool,
+    /// A write failed while bytes of the host's were on their way.
+    lost: bool,
+    wants_reset: bool,
+}
+
+impl Conn {
+    /// A connection that is to come up over `stream`.
+    pub(crate) fn new(id: Id, cell: &'static Cell, link: Link, stream: Stream, tools: &Tools<'_>) -> Conn {
+        Conn {
+            id,
+            cell,
+            link,
+            stream,
+            queue: Queue::new(),
+            in_flight: 0,
+            phase: Phase::Handshake,
+            inbound: Inbound::Open,
+            outbound: Outbound::Open,
+            verdict: None,
+            posts: Vec::new(),
+            idle_timeout: tools.limits.idle_timeout,
+            born: tools.now,
+            moved_in: tools.now,
+            moved_out: tools.now,
+            armed: u64::MAX,
+            is_ending: false,
+            is_listed: false,
+            interest: Interest::Edge { read: true, write: false },
+            paused: false,
+            unwanted: false,
+            announced: false,
+            fin_sent: false,
+            lost: false,
+            wants_reset: false,
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Its shared part.
+    pub(crate) fn cell(&self) -> &'static Cell {
+        self.cell
+    }
+
+    /// Its socket.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.link.fd()
+    }
+
+    /// Whether the host has been told that it is up.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// Whether its next step is one of a handshake, which costs more than any other.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.phase == Phase::Handshake
+    }
+
+    /// Whether it is to be retired.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// How it ended; asked when it is over.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+            .as_deref()
+            .cloned()
+            .unwrap_or_else(|| Verdict::new(Reason::System, Code::Internal, "the connection ended without a verdict"))
+    }
+
+    /// Ends it at once with this verdict, unless it has one.
+    pub(crate) fn finish(&mut self, verdict: Verdict) {
+        self.verdict.get_or_insert_with(|| Box::new(verdict));
+        self.phase = Phase::Over;
+    }
+
+    /// Ends it at once with this verdict, whatever was said before.
+    pub(crate) fn overrule(&mut self, verdict: Verdict) {
+        self.verdict = Some(Box::new(verdict));
+        self.phase = Phase::Over;
+    }
+
+    /// Ends it in good order: what is queued leaves, then our end; the peer's is awaited for the close timeout.
+    pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
+        self.cell.gauge.seal(Mark::Closed);
+        match self.phase {
+            Phase::Handshake => self.finish(verdict),
+            Phase::Open => {
+                self.verdict.get_or_insert_with(|| Box::new(verdict));
+                self.phase = Phase::Closing;
+                self.moved_out = now;
+                if self.outbound == Outbound::Open {
+                    self.outbound = Outbound::Ending;
+                }
+            }
+            Phase::Closing | Phase::Over => {}
+        }
+    }
+
+    /// Resets it at once.
+    pub(crate) fn abort(&mut self, verdict: Verdict) {
+        self.wants_reset = true;
+        self.overrule(verdict);
+    }
+
+    /// Does what the host asked for. The cell's gauge says already what the host may no longer do.
+    pub(crate) fn obey(&mut self, ask: Ask, now: u64) {
+        match ask {
+            Ask::End => {
+                if let Inbound::Ended(true) = self.inbound {
+                    self.verdict = Some(Box::new(self.close_verdict()));
+                }
+                if self.outbound == Outbound::Open {
+                    self.outbound = Outbound::Ending;
+                    self.moved_out = now;
+                }
+            }
+            Ask::Close => self.close(self.close_verdict(), now),
+            Ask::Abort => {
+                self.abort(Verdict::new(Reason::Aborted, Code::Closed, "the host aborted the connection"));
+            }
+            Ask::Pause(paused) => {
+                self.paused = paused;
+                self.unwanted &= paused;
+            }
+            Ask::IdleTimeout(ms) => {
+                self.idle_timeout = ms;
+                self.moved_in = now;
+            }
+            Ask::Post(ms, post) => self.posts.push((now.saturating_add(ms), post)),
+        }
+    }
+
+    /// What it means that the host ends the connection now.
+    fn close_verdict(&self) -> Verdict {
+        match (self.phase, &self.inbound) {
+            (Phase::Handshake, _) => {
+                Verdict::new(Reason::Host, Code::Closed, "the host closed the connection before it was up")
+            }
+            (_, Inbound::Ended(true)) => Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection"),
+            _ => Verdict::new(Reason::Host, Code::Closed, "the host closed the connection"),
+        }
+    }
+
+    /// The next function that is due.
+    pub(crate) fn take_post(&mut self, now: u64) -> Option<Post> {
+        let due = self.posts.iter().position(|(when, _)| *when <= now)?;
+        Some(self.posts.remove(due).1)
+    }
+
+    /// All functions that wait, due or not, in the order of their times: the connection is about to go.
+    pub(crate) fn take_posts(&mut self) -> Vec<Post> {
+        let mut posts = std::mem::take(&mut self.posts);
+        posts.sort_by_key(|(when, _)| *when);
+        posts.into_iter().map(|(_, post)| post).collect()
+    }
+
+    /// Notes what the kernel said. An error that a pause would hide is looked at here.
+    pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
+        if readable {
+            self.link.readable(peer_ended);
+            self.unwanted |= self.paused;
+        }
+        if writable {
+            self.link.writable();
+        }
+        if failed
+            && self.paused
+            && let Some(error) = socket::take_error(self.link.fd())
+        {
+            self.link.fail(&error);
+            self.finish(Verdict::of(&Failure::socket(&error)));
+        }
+    }
+
+    /// Whether another visit would find something to do without a new event.
+    pub(crate) fn wants_visit(&self) -> bool {
+        match self.phase {
+            Phase::Handshake => self.link.has_more(),
+            Phase::Open => match self.inbound {
+                Inbound::Open => !self.paused && self.link.has_more(),
+                Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
+                Inbound::Ended(_) => false,
+            },
+            Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_more(),
+            Phase::Over => true,
+        }
+    }
+
+    /// Whether the peer's end is known and the host has yet to be told.
+    pub(crate) fn has_fate(&self) -> bool {
+        matches!(self.inbound, Inbound::Pending(_))
+    }
+
+    /// What it is to be registered for. Interest in writability, once needed, stays: it costs nothing while the kernel
+    /// takes everything, and each change costs a call.
+    pub(crate) fn wanted_interest(&self) -> Interest {
+        let had = matches!(self.interest, Interest::Edge { write: true, .. });
+        Interest::Edge { read: !self.unwanted, write: had || self.link.is_blocked() }
+    }
+
+    /// What is known of it, with what `change` adds.
+    fn learn(&self, change: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = self.cell.facts() {
+            let mut facts = (*facts).clone();
+            change(&mut facts);
+            self.cell.set_facts(Arc::new(facts));
+        }
+    }
+
+    /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
+    /// nothing left unread, so that the kernel does not turn the close into a reset that would destroy an alert.
+    pub(crate) fn bury(&mut self, tools: &mut Tools<'_>) {
+        let queued = self.queue.len() + self.in_flight;
+        self.cell.gauge.release(queued, 0);
+        tools.counters.unqueued.add(queued as u64);
+        self.queue.clear(tools.pool);
+        if self.wants_reset {
+            socket::reset(self.link.fd());
+        } else if !self.fin_sent && self.link.recv_error().is_none() {
+            let _ = socket::shutdown_write(self.link.fd());
+            self.link.drop_input(tools.bufs);
+        }
+    }
+}

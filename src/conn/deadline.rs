@@ -1,0 +1,85 @@
+//! The deadlines of one connection. All are derived from when it began and when bytes last moved, so nothing has to be
+//! set or cancelled.
+
+use super::{Conn, Outbound, Phase, Tools, Verdict};
+use crate::conn::Limits;
+use crate::error::Code;
+use crate::host::Reason;
+use crate::tls::wire::Wire;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Post,
+    Handshake,
+    Idle,
+    Send,
+    Close,
+}
+
+impl Conn {
+    /// When the connection has to be looked at again, if nothing happens before.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
+        self.next_due(limits).map(|(when, _)| when)
+    }
+
+    /// Acts on deadlines that have passed. Posted functions are left to the worker.
+    pub(crate) fn expire(&mut self, tools: &mut Tools<'_>) {
+        let Some((when, due)) = self.next_due(tools.limits) else { return };
+        if when > tools.now {
+            return;
+        }
+        match due {
+            Due::Post => {}
+            Due::Handshake => self.finish(Verdict::new(
+                Reason::Protocol,
+                Code::TimedOut,
+                "the handshake was not done within its time",
+            )),
+            Due::Idle => {
+                // Good manners, as far as the kernel takes it at once.
+                self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
+                self.finish(Verdict::new(Reason::IdleTimeout, Code::TimedOut, "nothing moved for the idle timeout"));
+            }
+            Due::Send => self.give_up_sending(),
+            Due::Close if self.has_unsent() => self.give_up_sending(),
+            Due::Close => {
+                let verdict = self.close_verdict();
+                self.finish(verdict);
+            }
+        }
+    }
+
+    fn give_up_sending(&mut self) {
+        let stopped = matches!(self.verdict.as_deref(), Some(Verdict { reason: Reason::Stopped, .. }));
+        let why = "the peer did not read what was sent to it within the time";
+        let reason = if stopped { Reason::Stopped } else { Reason::SendTimeout };
+        self.abort(Verdict::new(reason, Code::TimedOut, why));
+    }
+
+    fn next_due(&self, limits: &Limits) -> Option<(u64, Due)> {
+        let moved = self.moved_in.max(self.moved_out);
+        let post = self.posts.iter().map(|(when, _)| *when).min();
+        let own: [Option<(u64, Due)>; 3] = match self.phase {
+            Phase::Handshake => [after(self.born, limits.handshake_timeout, Due::Handshake), None, None],
+            Phase::Open => [
+                after(moved, self.idle_timeout, Due::Idle),
+                if self.has_unsent() { after(self.moved_out, limits.send_timeout, Due::Send) } else { None },
+                match self.outbound {
+                    Outbound::Open => None,
+                    Outbound::Ending => after(self.moved_out, limits.close_timeout, Due::Close),
+                    // The host still receives: each arrival begins the wait for the peer's end anew.
+                    Outbound::Ended => after(moved, limits.close_timeout, Due::Close),
+                },
+            ],
+            Phase::Closing => [after(self.moved_out, limits.close_timeout, Due::Close), None, None],
+            Phase::Over => [None; 3],
+        };
+        let post = post.filter(|_| self.phase != Phase::Over).map(|when| (when, Due::Post));
+        own.into_iter().chain([post]).flatten().min()
+    }
+}
+
+fn after(since: u64, timeout: Option<u64>, due: Due) -> Option<(u64, Due)> {
+    timeout.map(|timeout| (since.saturating_add(timeout), due))
+}

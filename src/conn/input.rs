@@ -1,0 +1,187 @@
+//! What arrives: handshake, data, and the peer's end.
+
+use super::{Conn, Inbound, News, Outbound, Phase, Tools, Verdict};
+use crate::cell::Cell;
+use crate::error::{Code, Error};
+use crate::host::Reason;
+use crate::info::TlsFacts;
+use crate::queue::Mark;
+use crate::tls::stream::{End, Failure, Step, Stream};
+use crate::tls::wire::Wire;
+
+/// Room for one record's plaintext (RFC 8446, 5.1): OpenSSL then keeps nothing back.
+const RECORD: usize = 16 * 1024;
+
+/// How the peer's direction ended.
+pub(super) enum Fate {
+    /// In one of the two ways of a FIN.
+    End(End),
+    /// By force.
+    Failed(Failure),
+}
+
+impl Fate {
+    /// Whether the host is told even while it has paused.
+    pub(super) fn cannot_wait(&self) -> bool {
+        matches!(self, Fate::Failed(_))
+    }
+}
+
+impl Conn {
+    /// One step with what has arrived. Until it answers [`News::Nothing`] there may be more to tell.
+    pub(crate) fn read(&mut self, tools: &mut Tools<'_>) -> News {
+        match self.phase {
+            Phase::Handshake => self.shake_hands(tools),
+            Phase::Open => self.receive(tools),
+            Phase::Closing => self.discard(tools),
+            Phase::Over => News::Nothing,
+        }
+    }
+
+    fn shake_hands(&mut self, tools: &mut Tools<'_>) -> News {
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let step = self.stream.handshake(&mut wire);
+        drop(wire);
+        if let Some(error) = self.link.send_error() {
+            // Unless the peer itself said why it left.
+            if !matches!(step, Step::Failed(_)) && self.is_tls() {
+                self.fail(&Failure::socket(&error));
+                return News::Nothing;
+            }
+        }
+        match step {
+            Step::Done(()) => return self.connected(tools),
+            Step::WantRead | Step::WantWrite => {}
+            Step::End(_) => self.finish(Verdict::new(
+                Reason::Truncated,
+                Code::Truncated,
+                "the peer left before the handshake ended",
+            )),
+            Step::Failed(failure) => self.fail(&failure),
+        }
+        News::Nothing
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    fn connected(&mut self, tools: &mut Tools<'_>) -> News {
+        if let Stream::Tls(tls) = &self.stream {
+            let facts = TlsFacts::of(tls.ssl());
+            tools.counters.handshakes.add(1);
+            tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
+            self.learn(|known| known.tls = Some(facts));
+        }
+        self.phase = Phase::Open;
+        self.announced = true;
+        self.moved_in = tools.now;
+        News::Connected
+    }
+
+    fn receive(&mut self, tools: &mut Tools<'_>) -> News {
+        match &self.inbound {
+            Inbound::Open if self.paused => News::Nothing,
+            Inbound::Open => self.gather(tools),
+            Inbound::Pending(fate) if self.paused && !fate.cannot_wait() => News::Nothing,
+            Inbound::Pending(_) => self.tell(tools),
+            Inbound::Ended(_) => News::Nothing,
+        }
+    }
+
+    /// Decrypts what one visit may, and keeps back for the next step what stands behind it.
+    fn gather(&mut self, tools: &mut Tools<'_>) -> News {
+        let mut filled = 0;
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        while tools.plain.len() - filled >= RECORD {
+            match self.stream.read(&mut wire, &mut tools.plain[filled..]) {
+                Step::Done(n) => filled += n,
+                Step::WantRead | Step::WantWrite => break,
+                Step::End(end) => self.inbound = Inbound::Pending(Box::new(Fate::End(end))),
+                Step::Failed(failure) => self.inbound = Inbound::Pending(Box::new(Fate::Failed(failure))),
+            }
+            // A whole record was read each time, so nothing is inside OpenSSL when the wire has nothing.
+            if wire.is_spent() || !matches!(self.inbound, Inbound::Open) {
+                break;
+            }
+        }
+        drop(wire);
+        if filled > 0 {
+            self.moved_in = tools.now;
+            Cell::add(&self.cell.bytes_in, filled);
+            tools.counters.bytes_in.add(filled as u64);
+            return News::Data(filled);
+        }
+        self.tell(tools)
+    }
+
+    /// Acts on the peer's end, if it has come.
+    fn tell(&mut self, tools: &mut Tools<'_>) -> News {
+        let Inbound::Pending(fate) = std::mem::replace(&mut self.inbound, Inbound::Open) else {
+            return News::Nothing;
+        };
+        self.inbound = Inbound::Ended(matches!(*fate, Fate::End(End::Clean)));
+        match *fate {
+            Fate::Failed(failure) => self.fail(&failure),
+            Fate::End(End::Clean) if self.lost => self.fail_write(),
+            Fate::End(End::Truncated) if self.link.send_error().is_some() => self.fail_write(),
+            Fate::End(End::Clean) if tools.limits.wants_end => return News::PeerEnded,
+            Fate::End(End::Clean) => self.close(self.close_verdict_at_end(), tools.now),
+            Fate::End(End::Truncated) => {
+                let why = "the peer ended without close_notify: the data may be cut off";
+                self.close(Verdict::new(Reason::Truncated, Code::Truncated, why), tools.now);
+            }
+        }
+        News::Nothing
+    }
+
+    /// Whose end it is when the peer's close_notify comes: the host's, if it ended its direction before.
+    pub(super) fn close_verdict_at_end(&self) -> Verdict {
+        if self.outbound == Outbound::Open {
+            Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection")
+        } else {
+            Verdict::new(Reason::Host, Code::Closed, "the host ended the connection, then the peer")
+        }
+    }
+
+    /// Reads and drops, until the peer's end or for ever: the close timeout bounds it.
+    fn discard(&mut self, tools: &mut Tools<'_>) -> News {
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let ended = loop {
+            match self.stream.read(&mut wire, tools.plain) {
+                Step::Done(_) if wire.is_spent() => break false,
+                Step::Done(_) => {}
+                Step::WantRead | Step::WantWrite => break false,
+                Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => break true,
+                // What is no longer TLS is dropped as it comes.
+                Step::Failed(Failure::Protocol(_)) => break false,
+            }
+        };
+        drop(wire);
+        if ended {
+            self.inbound = Inbound::Ended(false);
+        }
+        if self.link.recv_error().is_some() && self.outbound != Outbound::Ended {
+            self.fail_write();
+        }
+        News::Nothing
+    }
+
+    /// Ends it by force.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        self.cell.gauge.seal(Mark::Closed);
+        self.finish(Verdict::of(failure));
+    }
+
+    /// Ends it because what the host sent did not leave.
+    pub(super) fn fail_write(&mut self) {
+        let why = match self.link.send_error().or_else(|| self.link.recv_error()) {
+            Some(error) => format!("the peer is gone: {error}"),
+            None => "the peer is gone".to_owned(),
+        };
+        if !matches!(self.verdict.as_deref(), Some(Verdict { reason: Reason::Stopped, .. })) {
+            self.verdict = None;
+        }
+        self.fail(&Failure::Reset(Error::new(Code::System, why)));
+    }
+}

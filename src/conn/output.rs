@@ -1,0 +1,173 @@
+//! What leaves: the queue, then our end.
+
+use super::{Conn, Inbound, News, Outbound, Phase, Tools};
+use crate::cell::Cell;
+use crate::error::{Code, Error, Result};
+use crate::queue::{Mark, Refusal};
+use crate::sys::socket;
+use crate::tls::stream::{Failure, Step, Stream};
+use crate::tls::wire::Wire;
+
+impl Conn {
+    /// Queues bytes for the peer, all or none. For the connection's own worker.
+    pub(crate) fn send(&mut self, parts: &[&[u8]], tools: &mut Tools<'_>) -> Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        self.cell.gauge.accept(len, tools.limits.high_water, false).map_err(refused)?;
+        self.begin_progress(tools.now);
+        if let Err(error) = self.queue.push(parts, tools.pool) {
+            self.cell.gauge.release(len, 0);
+            return Err(Error::new(Code::NoMemory, format!("the send queue: {error}")));
+        }
+        tools.counters.queued.add(len as u64);
+        Ok(())
+    }
+
+    /// Takes over bytes that another thread has left; they are counted already.
+    pub(crate) fn append(&mut self, bytes: Vec<u8>, tools: &Tools<'_>) {
+        self.begin_progress(tools.now);
+        tools.counters.queued.add(bytes.len() as u64);
+        self.queue.append(bytes);
+    }
+
+    /// The send timeout counts from when there is something to send.
+    fn begin_progress(&mut self, now: u64) {
+        if self.queue.is_empty() && self.in_flight == 0 {
+            self.moved_out = now;
+        }
+    }
+
+    /// Whether bytes of the host's have yet to reach the kernel.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.queue.is_empty() || self.in_flight > 0
+    }
+
+    /// Hands to the kernel what it takes, and does what is due behind it.
+    pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> News {
+        match self.phase {
+            Phase::Handshake => {
+                if !self.link.is_flushed() {
+                    Wire::new(&mut self.link, tools.bufs).flush();
+                }
+                return News::Nothing;
+            }
+            Phase::Over => return News::Nothing,
+            Phase::Open | Phase::Closing => {}
+        }
+        if let Some(failure) = self.write_queue(tools) {
+            self.fail(&failure);
+            return News::Nothing;
+        }
+        if self.link.send_error().is_some() {
+            self.write_failed(tools);
+            return News::Nothing;
+        }
+        let drained = self.release(tools);
+        if self.has_unsent() {
+            self.queue.settle(tools.pool);
+        } else if self.link.is_flushed() {
+            self.end_outbound(tools);
+        }
+        if drained { News::Drained } else { News::Nothing }
+    }
+
+    /// Encrypts and sends until the queue is empty or the kernel takes no more.
+    fn write_queue(&mut self, tools: &mut Tools<'_>) -> Option<Failure> {
+        if self.queue.is_empty() && self.link.is_flushed() {
+            return None;
+        }
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let mut taken = wire.flush();
+        let mut failure = None;
+        while !self.queue.is_empty() && !wire.link().is_blocked() && wire.link().send_error().is_none() {
+            if wire.is_full() {
+                taken += wire.flush();
+                continue;
+            }
+            match self.stream.write(&mut wire, self.queue.front()) {
+                Step::Done(n) => {
+                    self.queue.consume(n, tools.pool);
+                    self.in_flight += n;
+                }
+                // A write that wants to read goes on when something has been read.
+                Step::WantRead | Step::WantWrite | Step::End(_) => break,
+                Step::Failed(cause) => {
+                    failure = Some(cause);
+                    break;
+                }
+            }
+        }
+        taken += wire.flush();
+        if taken > 0 {
+            self.moved_out = tools.now;
+        }
+        failure
+    }
+
+    /// Counts as sent what the kernel has taken; true if the host is to be told.
+    fn release(&mut self, tools: &Tools<'_>) -> bool {
+        if self.in_flight == 0 || !self.link.is_flushed() {
+            return false;
+        }
+        let n = std::mem::take(&mut self.in_flight);
+        Cell::add(&self.cell.bytes_out, n);
+        tools.counters.bytes_out.add(n as u64);
+        tools.counters.unqueued.add(n as u64);
+        self.cell.gauge.release(n, tools.limits.low_water)
+    }
+
+    /// Everything queued has left: now our end, if it is asked for.
+    fn end_outbound(&mut self, tools: &mut Tools<'_>) {
+        if self.outbound == Outbound::Ending {
+            let mut wire = Wire::new(&mut self.link, tools.bufs);
+            self.stream.end(&mut wire);
+            drop(wire);
+            if self.link.send_error().is_some() {
+                return self.write_failed(tools);
+            }
+            if !self.link.is_flushed() {
+                return;
+            }
+            self.outbound = Outbound::Ended;
+            self.moved_out = tools.now;
+        }
+        if self.outbound != Outbound::Ended {
+            return;
+        }
+        if self.phase == Phase::Closing && !self.fin_sent {
+            self.fin_sent = true;
+            if let Stream::Tls(_) = self.stream {
+                let _ = socket::shutdown_write(self.link.fd());
+            }
+        }
+        if let Inbound::Ended(_) = self.inbound {
+            let verdict = self.close_verdict_at_end();
+            self.finish(verdict);
+        }
+    }
+
+    /// The peer can no longer be written to. What it sent before it left is still delivered, unless the host waits.
+    fn write_failed(&mut self, tools: &mut Tools<'_>) {
+        self.lost |= self.has_unsent();
+        self.cell.gauge.seal(Mark::Ended);
+        let queued = self.queue.len() + std::mem::take(&mut self.in_flight);
+        self.queue.clear(tools.pool);
+        self.cell.gauge.release(queued, 0);
+        tools.counters.unqueued.add(queued as u64);
+        self.outbound = Outbound::Ended;
+        match self.phase {
+            Phase::Closing if self.lost => self.fail_write(),
+            Phase::Closing => self.phase = Phase::Over,
+            Phase::Open if self.paused || matches!(self.inbound, Inbound::Ended(_)) => self.fail_write(),
+            Phase::Open => self.link.readable(true),
+            Phase::Handshake | Phase::Over => {}
+        }
+    }
+}
+
+/// Why a send was refused, for the host.
+pub(crate) fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Full => Error::new(Code::Full, "the send queue is full; on_drain will follow"),
+        Refusal::Sealed => Error::closed(),
+    }
+}

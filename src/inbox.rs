@@ -1,0 +1,113 @@
+//! What other threads ask of one worker: a list, and one wake-up for as many requests as come while it sleeps.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::id::Id;
+use crate::registry::Lane;
+use crate::slab::Key;
+use crate::stats::Counters;
+use crate::sys::wake::Wake;
+
+/// A request to one worker. Those to a connection wait in its cell; the note only says where to look.
+pub(crate) enum Note {
+    /// Another thread has left something with this connection.
+    Left(Id),
+    /// A connection to take in.
+    Newcomer(Box<Newcomer>),
+}
+
+/// A connected socket that has its name already, and waits to be taken in by its worker.
+pub(crate) struct Newcomer {
+    pub(crate) key: Key,
+    pub(crate) fd: OwnedFd,
+}
+
+/// The requests to one worker.
+pub(crate) struct Inbox {
+    wake: Wake,
+    notes: Mutex<Vec<Note>>,
+    /// True from just before the worker waits until somebody wakes it. Whoever turns it to false writes to the
+    /// wake descriptor, so a batch costs one write.
+    asleep: AtomicBool,
+    /// From how many queued bytes on a send is refused.
+    pub(crate) high_water: usize,
+    /// What the worker counts.
+    pub(crate) counters: Counters,
+    /// The worker's names, as long as it has them.
+    lane: Mutex<Option<&'static Lane>>,
+}
+
+impl Inbox {
+    /// An empty inbox whose worker has not begun.
+    pub(crate) fn new(high_water: usize) -> io::Result<Inbox> {
+        Ok(Inbox {
+            wake: Wake::new()?,
+            notes: Mutex::new(Vec::new()),
+            asleep: AtomicBool::new(true),
+            high_water,
+            counters: Counters::default(),
+            lane: Mutex::new(None),
+        })
+    }
+
+    /// Leaves a request and sees to it that the worker looks.
+    pub(crate) fn push(&self, note: Note) {
+        self.notes.lock().push(note);
+        self.nudge();
+    }
+
+    /// Makes the worker take a turn, if it may be waiting.
+    pub(crate) fn nudge(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.wake.wake();
+        }
+    }
+
+    /// Makes the worker take a turn; async-signal-safe.
+    pub(crate) fn signal(&self) {
+        self.wake.wake();
+    }
+
+    /// The worker is about to wait; false: it must not, there are requests.
+    ///
+    /// Either a sender's `push` comes before the look into the list, and is seen by it, or after, and then it finds
+    /// `asleep` true and writes.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        self.notes.lock().is_empty()
+    }
+
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.lock().is_empty()
+    }
+
+    /// The worker is awake and will look by itself.
+    pub(crate) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Takes all requests; `into` must be empty and gets them in order.
+    pub(crate) fn take(&self, into: &mut Vec<Note>) {
+        std::mem::swap(&mut *self.notes.lock(), into);
+    }
+
+    /// The names of the worker that reads this.
+    pub(crate) fn lane(&self) -> Option<&'static Lane> {
+        *self.lane.lock()
+    }
+
+    /// The worker begins with these names, or gives them up.
+    pub(crate) fn set_lane(&self, lane: Option<&'static Lane>) {
+        *self.lane.lock() = lane;
+    }
+
+    /// The descriptor to watch.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}

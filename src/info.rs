@@ -1,0 +1,60 @@
+//! What is known of a connection, gathered when it comes up and then only read.
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::address::Address;
+use crate::tls::raw::{PeerCertificate, Ssl};
+
+/// Facts about one connection.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    /// The other end; behind a balancer the client that it names.
+    pub(crate) peer: Address,
+    /// The balancer that sent a PROXY header.
+    pub(crate) balancer: Option<Address>,
+    /// The address that it counts for at the limits.
+    pub(crate) admitted_as: Option<IpAddr>,
+    /// What the handshake settled.
+    pub(crate) tls: Option<TlsFacts>,
+    /// When it was accepted or begun.
+    pub(crate) born: Instant,
+}
+
+impl Facts {
+    /// What is known before the first byte.
+    pub(crate) fn new(peer: Address) -> Facts {
+        Facts { admitted_as: peer.ip(), peer, balancer: None, tls: None, born: Instant::now() }
+    }
+}
+
+/// What a handshake settled. Texts are empty where there is nothing.
+#[derive(Clone)]
+pub(crate) struct TlsFacts {
+    pub(crate) version: &'static CStr,
+    pub(crate) cipher: &'static CStr,
+    pub(crate) group: String,
+    pub(crate) alpn: Vec<u8>,
+    pub(crate) sni: String,
+    pub(crate) is_resumed: bool,
+    /// OpenSSL's X509_V_… number.
+    pub(crate) verify_result: i32,
+    pub(crate) certificate: Option<PeerCertificate>,
+}
+
+impl TlsFacts {
+    /// Asks a connection whose handshake is done.
+    pub(crate) fn of(ssl: &Ssl) -> TlsFacts {
+        TlsFacts {
+            version: ssl.version_name(),
+            cipher: ssl.cipher_name(),
+            group: ssl.group_name(),
+            alpn: ssl.alpn(),
+            sni: ssl.sni(),
+            is_resumed: ssl.is_resumed(),
+            verify_result: ssl.verify_result(),
+            certificate: ssl.peer_certificate(),
+        }
+    }
+}

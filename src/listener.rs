@@ -1,0 +1,197 @@
+//! Where connections come in: listening sockets, and one worker's share in one.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::address::Address;
+use crate::error::{Code, Error, Result};
+use crate::slab::Key;
+use crate::sys::epoll::{Epoll, Interest};
+use crate::sys::socket;
+
+/// Binds and listens where the host asked for it.
+pub(crate) fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<OwnedFd> {
+    let Some(text) = address else {
+        return listen_everywhere(port, backlog);
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(Error::invalid("address: \"unix:\" without a path"));
+        }
+        let listening = socket::listen_unix(Path::new(path), backlog);
+        return listening.map_err(|error| Error::system(format!("address \"{text}\""), &error));
+    }
+    let address = resolve(text, port)?;
+    socket::listen_inet(address, backlog).map_err(|error| Error::system(format!("address {address}"), &error))
+}
+
+/// Both families by one socket, or IPv4 alone where the kernel has no IPv6.
+fn listen_everywhere(port: u16, backlog: i32) -> Result<OwnedFd> {
+    let six = SocketAddr::from(([0_u16; 8], port));
+    match socket::listen_inet(six, backlog) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+            let four = SocketAddr::from(([0_u8; 4], port));
+            socket::listen_inet(four, backlog).map_err(|error| Error::system(format!("address {four}"), &error))
+        }
+        other => other.map_err(|error| Error::system(format!("address {six}"), &error)),
+    }
+}
+
+/// The first address of a name or a numeric text.
+fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let found = (bare, port).to_socket_addrs();
+    let mut found = found.map_err(|error| Error::new(Code::System, format!("address \"{text}\": {error}")))?;
+    found.next().ok_or_else(|| Error::new(Code::System, format!("address \"{text}\": the name has no address")))
+}
+
+/// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
+pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
+    let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
+    match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+        Some(true) => {}
+        Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
+        None => return Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),
+    }
+    let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
+    socket::adopt_flags(own.as_fd()).map_err(told)?;
+    Ok(own)
+}
+
+/// What one look at the door gave.
+pub(crate) enum Visitor {
+    /// A connection.
+    Came(OwnedFd, Address),
+    /// Nobody, or somebody who left again: look again.
+    Left,
+    /// One had to be turned away for want of descriptors; true the first time.
+    TurnedAway(bool, io::Error),
+    /// Nobody waits.
+    Nobody,
+    /// Accepting has to rest: for want of descriptors or memory, or for an error that would repeat.
+    Rest(bool, io::Error),
+}
+
+/// How long accepting rests after a failure, in milliseconds.
+pub(crate) const REST: u64 = 100;
+
+/// One worker's share in the listening socket.
+pub(crate) struct Door {
+    listener: Arc<OwnedFd>,
+    /// Keeps one descriptor free, to take a connection with and turn it away when there is no other.
+    reserve: Option<OwnedFd>,
+    key: Key,
+    /// The kernel says that somebody waits.
+    knocked: bool,
+    /// Registered; not while accepting rests.
+    watched: bool,
+    rests_until: Option<u64>,
+    exhausted: bool,
+}
+
+impl Door {
+    /// Begins to watch.
+    pub(crate) fn open(listener: Arc<OwnedFd>, epoll: &Epoll, key: Key) -> io::Result<Door> {
+        let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
+        epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
+        Ok(Door { listener, reserve, key, knocked: false, watched: true, rests_until: None, exhausted: false })
+    }
+
+    /// Somebody waits.
+    pub(crate) fn knock(&mut self) {
+        self.knocked = true;
+    }
+
+    /// Whether it is worth looking.
+    pub(crate) fn has_knocked(&self) -> bool {
+        self.knocked
+    }
+
+    /// When it is to be watched again.
+    pub(crate) fn reopens_at(&self) -> Option<u64> {
+        self.rests_until
+    }
+
+    /// Stops watching until `resume`; a listener that is not watched wakes nobody.
+    pub(crate) fn rest(&mut self, epoll: &Epoll, until: Option<u64>) {
+        if std::mem::replace(&mut self.watched, false) {
+            let _ = epoll.remove(self.listener.as_fd());
+        }
+        self.knocked = false;
+        self.rests_until = until;
+    }
+
+    /// Watches again, if it rested and its time has come.
+    pub(crate) fn resume(&mut self, epoll: &Epoll, now: u64) {
+        if self.watched || self.rests_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.rests_until = None;
+        self.watched = epoll.add(self.listener.as_fd(), self.key.to_u64(), Interest::Shared).is_ok();
+        if !self.watched {
+            self.rests_until = Some(now + REST);
+        }
+    }
+
+    /// Takes the next who waits.
+    pub(crate) fn next(&mut self) -> Visitor {
+        match socket::accept(self.listener.as_fd()) {
+            Ok((fd, peer)) => {
+                self.exhausted = false;
+                Visitor::Came(fd, self.name(peer))
+            }
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN) => {
+                    self.knocked = false;
+                    Visitor::Nobody
+                }
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),
+                // The one who waited left, or its network failed (accept(2), error handling).
+                Some(
+                    libc::ECONNABORTED
+                    | libc::EINTR
+                    | libc::EPROTO
+                    | libc::ENOPROTOOPT
+                    | libc::ENETDOWN
+                    | libc::ENETUNREACH
+                    | libc::ENONET
+                    | libc::EHOSTDOWN
+                    | libc::EHOSTUNREACH
+                    | libc::EOPNOTSUPP
+                    | libc::EPERM,
+                ) => Visitor::Left,
+                _ => Visitor::Rest(!std::mem::replace(&mut self.exhausted, true), error),
+            },
+        }
+    }
+
+    /// A peer of a unix socket has no name of its own; it is shown by the socket's.
+    fn name(&self, peer: Address) -> Address {
+        match peer {
+            Address::Unix(_) => socket::local_address(self.listener.as_fd()).unwrap_or(peer),
+            Address::Inet(_) => peer,
+        }
+    }
+
+    /// Takes one with the reserve descriptor and lets it go, so that it does not wait in vain and the listener does not
+    /// stay ready for ever.
+    fn turn_away(&mut self, error: io::Error) -> Visitor {
+        let is_first = !std::mem::replace(&mut self.exhausted, true);
+        let had_reserve = self.reserve.take().is_some();
+        let turned_away = had_reserve && socket::accept(self.listener.as_fd()).is_ok();
+        self.reserve = socket::duplicate(self.listener.as_fd(), 0).ok();
+        if turned_away && self.reserve.is_some() {
+            Visitor::TurnedAway(is_first, error)
+        } else {
+            Visitor::Rest(is_first, error)
+        }
+    }
+
+    /// Stops watching for good. The socket itself is not shut down: another process may share it.
+    pub(crate) fn close(mut self, epoll: &Epoll) {
+        self.rest(epoll, None);
+    }
+}

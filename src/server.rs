@@ -1,0 +1,409 @@
+//! A server's life: start, wait, drain, stop; with worker threads or driven by the host.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::address::Address;
+use crate::conn::Limits;
+use crate::error::{Code, Error, Result};
+use crate::exit;
+use crate::host::{Host, Level};
+use crate::id::{Id, MAX_WORKERS};
+use crate::inbox::{Inbox, Newcomer, Note};
+use crate::info::Facts;
+use crate::listener;
+use crate::service::{Service, Stage, Terms};
+use crate::stats::Snapshot;
+use crate::sys::wake::Wake;
+use crate::sys::{fork, socket, thread};
+use crate::tls::policy::{Policy, ServerContext};
+use crate::worker::shard::in_callback;
+pub use crate::worker::Timeout;
+use crate::worker::{LONGEST, Worker};
+
+/// Who runs a server's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// So many threads.
+    Threads(usize),
+    /// A thread for each CPU that the process may use.
+    PerCpu,
+    /// No thread: the host polls.
+    HostDriven,
+}
+
+/// Where connections come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port; without an address, both families.
+    Address(Option<String>, u16),
+    /// This listening socket, which passes to the server when the start succeeds.
+    Socket(RawFd),
+    /// Only from the host.
+    Nowhere,
+}
+
+/// What a server is to be. Times are in milliseconds; `None`: never.
+#[derive(Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// The queue of the listening socket.
+    pub backlog: i32,
+    /// Certificates and policy; `None`: plain text.
+    pub policy: Option<Arc<Policy>>,
+    /// Who runs it.
+    pub workers: Workers,
+    /// 0: none.
+    pub max_connections: usize,
+    /// From how many handshakes on accepting pauses.
+    pub max_handshakes: usize,
+    /// 0: none.
+    pub max_per_ip: usize,
+    /// From accept to the end of the handshake.
+    pub handshake_timeout: Option<u64>,
+    /// Without a byte in either direction.
+    pub idle_timeout: Option<u64>,
+    /// Without the kernel taking a byte.
+    pub send_timeout: Option<u64>,
+    /// For the end of a connection that the host closes.
+    pub close_timeout: Option<u64>,
+    /// From how many queued bytes on a send is refused.
+    pub high_water: usize,
+    /// To how many they fall before the host is told.
+    pub low_water: usize,
+    /// How loud the log is.
+    pub log_level: Level,
+}
+
+/// Lets all workers begin, or none.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<Option<bool>>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set(&self, open: bool) {
+        *self.open.lock() = Some(open);
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) -> bool {
+        let mut open = self.open.lock();
+        loop {
+            if let Some(open) = *open {
+                return open;
+            }
+            self.changed.wait(&mut open);
+        }
+    }
+}
+
+enum Crew {
+    Threads(Vec<JoinHandle<()>>),
+    /// The one worker, for whoever polls.
+    HostDriven(Mutex<Worker>),
+}
+
+/// A running server.
+pub struct Server {
+    service: Arc<Service>,
+    crew: Crew,
+    gate: Arc<Gate>,
+    busy: Vec<exit::Busy>,
+    address: Option<Address>,
+    stop_requested: AtomicBool,
+    stop_wake: Wake,
+    waiting: AtomicUsize,
+    next: AtomicUsize,
+    /// The descriptor that a host watches.
+    fd: Option<RawFd>,
+    _live: fork::Live,
+}
+
+impl Server {
+    /// Makes everything a server needs; it begins with [`Server::begin`]. On failure nothing is left, and a socket that
+    /// was handed in is still the host's.
+    pub fn start(config: &Config, host: Box<dyn Host>) -> Result<Server> {
+        if in_callback() && config.workers == Workers::HostDriven {
+            return Err(Error::new(Code::Deadlock, "a host-driven server cannot be started in a callback"));
+        }
+        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
+        let warnings = context.clone();
+        let listener = open_listener(config)?;
+        let address = listener.as_ref().and_then(|listener| socket::local_address(listener.as_fd()).ok());
+        let count = match config.workers {
+            Workers::Threads(n) => n,
+            Workers::PerCpu => thread::cpus(),
+            Workers::HostDriven => 1,
+        };
+        if count > MAX_WORKERS {
+            return Err(Error::invalid(format!("workers is {count}: at most {MAX_WORKERS}")));
+        }
+        let inbox = |_| Inbox::new(config.high_water).map(Arc::new);
+        let inboxes: std::io::Result<Vec<Arc<Inbox>>> = (0..count).map(inbox).collect();
+        let inboxes = inboxes.map_err(|error| Error::system("eventfd", &error))?;
+        let terms = terms(config, &*host);
+        let service = Arc::new(Service::new(terms, host, context, listener, inboxes));
+        service.warn_of(warnings.as_deref());
+        let workers: Result<Vec<Worker>> = (0..count).map(|n| Worker::new(n, service.clone())).collect();
+        Server::assemble(config, service, workers?, address)
+    }
+
+    fn assemble(
+        config: &Config,
+        service: Arc<Service>,
+        workers: Vec<Worker>,
+        address: Option<Address>,
+    ) -> Result<Server> {
+        let live = fork::enter()?;
+        let stop_wake = Wake::new().map_err(|error| Error::system("eventfd", &error))?;
+        let busy: Vec<exit::Busy> = workers.iter().map(Worker::busy).collect();
+        let fd = (config.workers == Workers::HostDriven).then(|| workers.iter().map(Worker::fd).next()).flatten();
+        let mut server = Server {
+            service,
+            crew: Crew::Threads(Vec::new()),
+            gate: Arc::new(Gate::default()),
+            busy,
+            address,
+            stop_requested: AtomicBool::new(false),
+            stop_wake,
+            waiting: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            fd,
+            _live: live,
+        };
+        server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;
+        server.employ(config, workers)?;
+        if let Listen::Socket(fd) = config.listen {
+            // The service works with a duplicate; the host's own number is given up only now.
+            drop(socket::take(fd));
+        }
+        Ok(server)
+    }
+
+    /// Gives each worker its thread, which waits at the gate; or keeps the one worker for the host.
+    fn employ(&mut self, config: &Config, workers: Vec<Worker>) -> Result<()> {
+        if config.workers == Workers::HostDriven {
+            if let Some(worker) = workers.into_iter().next() {
+                self.crew = Crew::HostDriven(Mutex::new(worker));
+            }
+            return Ok(());
+        }
+        for (number, worker) in workers.into_iter().enumerate() {
+            let gate = self.gate.clone();
+            let spawned = thread::spawn(&format!("tlsloop-{number}"), move || {
+                if gate.wait() {
+                    worker.run();
+                }
+            });
+            match (spawned, &mut self.crew) {
+                (Ok(thread), Crew::Threads(threads)) => threads.push(thread),
+                (Err(error), _) => return Err(Error::system(format!("worker {number}: pthread_create"), &error)),
+                (Ok(_), Crew::HostDriven(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the workers begin; from now on the host is called.
+    pub fn begin(&self) {
+        self.gate.set(true);
+    }
+
+    /// Waits until a stop is requested; host-driven it polls until then.
+    pub fn wait(&self) -> Result<()> {
+        if in_callback() {
+            return Err(Error::new(Code::Deadlock, "tlsloop_server_wait was called in a callback"));
+        }
+        if let Crew::HostDriven(_) = self.crew {
+            while !self.poll(Timeout::Forever)? {}
+            return Ok(());
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        while !self.stop_requested.load(Ordering::SeqCst) {
+            self.stop_wake.wait();
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Makes [`Server::wait`] return. Async-signal-safe: a store and writes to eventfds.
+    pub fn request_stop(&self) {
+        self.stop_requested.store(true, Ordering::SeqCst);
+        self.stop_wake.wake();
+        if let Crew::HostDriven(_) = self.crew {
+            self.service.inboxes.iter().for_each(|inbox| inbox.signal());
+        }
+    }
+
+    /// One turn on the calling thread; true if a stop was requested.
+    pub fn poll(&self, timeout: Timeout) -> Result<bool> {
+        if in_callback() {
+            return Err(Error::new(Code::Deadlock, "tlsloop_server_poll was called in a callback"));
+        }
+        let Crew::HostDriven(worker) = &self.crew else {
+            return Err(Error::state("tlsloop_server_poll: the server has worker threads"));
+        };
+        let Some(mut worker) = worker.try_lock() else {
+            return Err(Error::state("tlsloop_server_poll: another thread is polling this server"));
+        };
+        let timeout = if self.stop_requested.load(Ordering::SeqCst) { Timeout::Millis(0) } else { timeout };
+        worker.poll(timeout);
+        Ok(self.stop_requested.load(Ordering::SeqCst))
+    }
+
+    /// The descriptor that is readable while there is work for [`Server::poll`].
+    pub fn fd(&self) -> Result<RawFd> {
+        self.fd.ok_or_else(|| Error::state("tlsloop_server_fd: the server has worker threads"))
+    }
+
+    /// Accepts what the kernel has queued, then no more; serves on.
+    pub fn drain(&self) {
+        self.service.advance(Stage::Draining);
+    }
+
+    /// Begins the end: connections have `grace` to end in good order. On success the caller drops the server, which waits
+    /// for the rest; on failure it goes on.
+    pub fn stop(&self, grace: Duration) -> Result<()> {
+        if in_callback() {
+            return Err(Error::new(Code::Deadlock, "tlsloop_server_stop was called in a callback"));
+        }
+        let is_polled = matches!(&self.crew, Crew::HostDriven(worker) if worker.is_locked());
+        if is_polled || self.waiting.load(Ordering::SeqCst) > 0 {
+            let why = "tlsloop_server_stop: another thread is in tlsloop_server_wait or tlsloop_server_poll";
+            return Err(Error::state(why));
+        }
+        self.service.stop_by(Instant::now() + grace.min(LONGEST));
+        Ok(())
+    }
+
+    /// The port that it listens on; 0 on a unix socket.
+    pub fn port(&self) -> Result<u16> {
+        self.address.as_ref().map(Address::port).ok_or_else(|| Error::state("the server has no listening socket"))
+    }
+
+    /// A duplicate of the listening socket, to hand to a successor.
+    pub fn listen_fd(&self) -> Result<OwnedFd> {
+        let listener = self.service.listener.lock().clone();
+        let listener = listener.ok_or_else(|| Error::state("the server has no listening socket, or no longer"))?;
+        socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))
+    }
+
+    /// Uses another policy for new handshakes; connections live on.
+    pub fn set_tls(&self, policy: &Policy) -> Result<()> {
+        let context = policy.server_context()?;
+        let mut current = self.service.context.lock();
+        if current.is_none() {
+            return Err(Error::state("tlsloop_server_set_tls: the server is in plain mode"));
+        }
+        *current = Some(context.clone());
+        drop(current);
+        self.service.warn_of(Some(&context));
+        Ok(())
+    }
+
+    /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
+    pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
+        let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
+        match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+            Some(false) => {}
+            Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
+            None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),
+        }
+        let peer = socket::with_raw(fd, |fd| {
+            let peer = socket::peer_address(fd)?;
+            // A peer of a unix socket has no name of its own.
+            if let Address::Unix(_) = peer { socket::local_address(fd) } else { Ok(peer) }
+        });
+        let peer = peer.map_err(told)?;
+        if self.service.stage() == Stage::Stopping {
+            return Err(Error::closed());
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
+        self.service.admit(peer.ip()).map_err(|_| Error::state("the limit of connections is reached"))?;
+        let prepared = socket::with_raw(fd, socket::adopt_flags);
+        if let Err(error) = prepared {
+            self.service.dismiss(peer.ip());
+            return Err(told(error));
+        }
+        let inbox = &self.service.inboxes[number];
+        let Some(lane) = inbox.lane() else {
+            self.service.dismiss(peer.ip());
+            return Err(Error::closed());
+        };
+        let Some((key, id, cell)) = lane.name() else {
+            self.service.dismiss(peer.ip());
+            return Err(Error::state("the worker has no room for another connection"));
+        };
+        let fd = socket::take(fd);
+        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(Facts::new(peer)));
+        tell(id);
+        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd })));
+        Ok(())
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> Snapshot {
+        Snapshot::of(self.service.inboxes.iter().map(|inbox| &inbox.counters))
+    }
+}
+
+impl Drop for Server {
+    /// The last part of a stop: whatever still runs is ended and joined, and the host is not called any more.
+    fn drop(&mut self) {
+        if self.service.stop_deadline().is_none() {
+            // It never began: the gate stays shut, and the threads end without a turn.
+            self.gate.set(false);
+            self.service.stop_by(Instant::now());
+        }
+        match &mut self.crew {
+            Crew::Threads(threads) => threads.drain(..).for_each(|thread| drop(thread.join())),
+            Crew::HostDriven(worker) => while worker.get_mut().poll(Timeout::Forever) {},
+        }
+        self.busy.iter().for_each(exit::forget);
+    }
+}
+
+fn terms(config: &Config, host: &dyn Host) -> Terms {
+    Terms {
+        limits: Limits {
+            handshake_timeout: config.handshake_timeout,
+            idle_timeout: config.idle_timeout,
+            send_timeout: config.send_timeout,
+            close_timeout: config.close_timeout,
+            high_water: config.high_water,
+            low_water: config.low_water,
+            wants_end: host.wants_end(),
+        },
+        log_level: config.log_level,
+        host_driven: config.workers == Workers::HostDriven,
+        max_connections: config.max_connections,
+        max_handshakes: config.max_handshakes,
+        max_per_ip: config.max_per_ip,
+    }
+}
+
+/// The socket that the workers share; of one that was handed in, a duplicate.
+fn open_listener(config: &Config) -> Result<Option<OwnedFd>> {
+    match &config.listen {
+        Listen::Nowhere => Ok(None),
+        Listen::Address(address, port) => listener::listen(address.as_deref(), *port, config.backlog).map(Some),
+        Listen::Socket(fd) => listener::duplicate_handed_in(*fd).map(Some),
+    }
+}
+
+impl Service {
+    /// Warnings of a policy, at each use of it.
+    fn warn_of(&self, context: Option<&ServerContext>) {
+        for warning in context.iter().flat_map(|context| context.warnings()) {
+            self.log(Level::Warn, || format!("event=tls_warning why=\"{warning}\""));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What all workers of one server share.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::conn::Limits;
+use crate::host::{Host, Level};
+use crate::inbox::Inbox;
+use crate::tls::policy::ServerContext;
+
+/// How far a server has gone towards its end; it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// Accepts and serves.
+    Running = 0,
+    /// Takes what the kernel has queued, then accepts no more; serves.
+    Draining = 1,
+    /// Ends its connections.
+    Stopping = 2,
+}
+
+/// The state of a server that is not one worker's.
+pub(crate) struct Service {
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) limits: Limits,
+    pub(crate) log_level: Level,
+    pub(crate) host_driven: bool,
+    /// 0: none.
+    pub(crate) max_connections: usize,
+    pub(crate) max_handshakes: usize,
+    /// 0: none.
+    pub(crate) max_per_ip: usize,
+    /// The context for new handshakes.
+    pub(crate) context: Mutex<Option<Arc<ServerContext>>>,
+    /// The listening socket; workers keep a reference while they accept.
+    pub(crate) listener: Mutex<Option<Arc<OwnedFd>>>,
+    /// One for each worker, in their order.
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    stage: AtomicU8,
+    stop_by: Mutex<Option<Instant>>,
+    connections: AtomicUsize,
+    handshakes: AtomicUsize,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The server has as many as it may.
+    Limit,
+    /// The address has as many as it may.
+    PerIp,
+}
+
+/// The parts of a service that its configuration decides.
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) log_level: Level,
+    pub(crate) host_driven: bool,
+    pub(crate) max_connections: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) max_per_ip: usize,
+}
+
+impl Service {
+    /// A service that has not begun.
+    pub(crate) fn new(
+        terms: Terms,
+        host: Box<dyn Host>,
+        context: Option<Arc<ServerContext>>,
+        listener: Option<OwnedFd>,
+        inboxes: Vec<Arc<Inbox>>,
+    ) -> Service {
+        Service {
+            host,
+            limits: terms.limits,
+            log_level: terms.log_level,
+            host_driven: terms.host_driven,
+            max_connections: terms.max_connections,
+            max_handshakes: terms.max_handshakes,
+            max_per_ip: terms.max_per_ip,
+            context: Mutex::new(context),
+            listener: Mutex::new(listener.map(Arc::new)),
+            inboxes,
+            stage: AtomicU8::new(Stage::Running as u8),
+            stop_by: Mutex::new(None),
+            connections: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
+            by_ip: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// How far it has gone.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Running,
+            1 => Stage::Draining,
+            _ => Stage::Stopping,
+        }
+    }
+
+    /// Goes on to `stage`, unless it is beyond, and tells the workers.
+    pub(crate) fn advance(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        if stage >= Stage::Draining {
+            self.listener.lock().take();
+        }
+        self.inboxes.iter().for_each(|inbox| inbox.nudge());
+    }
+
+    /// Ends all connections, the last by `deadline`.
+    pub(crate) fn stop_by(&self, deadline: Instant) {
+        *self.stop_by.lock() = Some(deadline);
+        self.advance(Stage::Stopping);
+    }
+
+    /// When the last connection has to be ended.
+    pub(crate) fn stop_deadline(&self) -> Option<Instant> {
+        *self.stop_by.lock()
+    }
+
+    /// Writes a line to the host's log, if it is to be so loud.
+    pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> String) {
+        if level <= self.log_level {
+            self.host.on_log(level, &line());
+        }
+    }
+
+    /// Counts a connection in, within the limits.
+    pub(crate) fn admit(&self, ip: Option<IpAddr>) -> Result<(), Refused> {
+        let before = self.connections.fetch_add(1, Ordering::AcqRel);
+        if self.max_connections != 0 && before >= self.max_connections {
+            self.connections.fetch_sub(1, Ordering::AcqRel);
+            return Err(Refused::Limit);
+        }
+        if let (Some(ip), true) = (ip, self.max_per_ip != 0) {
+            let mut by_ip = self.by_ip.lock();
+            let count = by_ip.entry(ip).or_insert(0);
+            if *count >= self.max_per_ip {
+                self.connections.fetch_sub(1, Ordering::AcqRel);
+                return Err(Refused::PerIp);
+            }
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts a connection out that was counted in.
+    pub(crate) fn dismiss(&self, ip: Option<IpAddr>) {
+        self.connections.fetch_sub(1, Ordering::AcqRel);
+        if let (Some(ip), true) = (ip, self.max_per_ip != 0) {
+            let mut by_ip = self.by_ip.lock();
+            if let Some(count) = by_ip.get_mut(&ip) {
+                *count -= 1;
+                if *count == 0 {
+                    by_ip.remove(&ip);
+                }
+            }
+        }
+    }
+
+    /// A handshake has begun.
+    pub(crate) fn begin_handshake(&self) {
+        self.handshakes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A handshake has ended, one way or the other. Workers that had paused accepting look again.
+    pub(crate) fn end_handshake(&self) {
+        if self.handshakes.fetch_sub(1, Ordering::AcqRel) == self.max_handshakes {
+            self.inboxes.iter().for_each(|inbox| inbox.nudge());
+        }
+    }
+
+    /// Whether as many handshakes are under way as there may be.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.handshakes.load(Ordering::Acquire) >= self.max_handshakes
+    }
+}

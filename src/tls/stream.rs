@@ -1,0 +1,207 @@
+//! One direction-aware stream over a wire, in TLS or in plain text: bytes in, [`Step`] out.
+
+use super::raw::{Answer, Ssl};
+use super::wire::Wire;
+use crate::error::{Code, Error};
+use crate::sys::socket;
+
+/// How the peer's direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// close_notify; in plain text FIN.
+    Clean,
+    /// FIN without close_notify.
+    Truncated,
+}
+
+/// Why a stream is beyond use.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The peer reset the connection, or the network lost it.
+    Reset(Error),
+    /// TLS failed, or the peer's certificate is not trusted.
+    Protocol(Error),
+    /// The kernel failed us.
+    System(Error),
+}
+
+impl Failure {
+    /// The code and the sentence.
+    pub(crate) fn error(&self) -> &Error {
+        match self {
+            Failure::Reset(error) | Failure::Protocol(error) | Failure::System(error) => error,
+        }
+    }
+
+    /// Sorts what a socket call answered.
+    pub(crate) fn socket(error: &std::io::Error) -> Failure {
+        let told = Error::new(Code::System, error.to_string());
+        match error.raw_os_error() {
+            Some(libc::EBADF | libc::ENOTSOCK | libc::ENOMEM | libc::ENOBUFS | libc::EFAULT | libc::EINVAL) => {
+                Failure::System(told)
+            }
+            _ => Failure::Reset(told),
+        }
+    }
+}
+
+/// All that one step can say.
+pub(crate) enum Step<T> {
+    /// Done, with its result.
+    Done(T),
+    /// Needs more from the peer.
+    WantRead,
+    /// The kernel takes no more for now.
+    WantWrite,
+    /// The peer's direction has ended.
+    End(End),
+    /// The stream is beyond use.
+    Failed(Failure),
+}
+
+enum State {
+    Handshake,
+    Open,
+    /// Our close_notify has been written.
+    Closed,
+    /// A step failed: OpenSSL must not be asked again (SSL_get_error(3), SSL_ERROR_SSL).
+    Broken,
+}
+
+/// TLS over a wire.
+pub(crate) struct Tls {
+    ssl: Ssl,
+    state: State,
+}
+
+/// What carries a connection's bytes.
+pub(crate) enum Stream {
+    /// As they are.
+    Plain,
+    /// Encrypted.
+    Tls(Tls),
+}
+
+impl Tls {
+    /// Before the first byte of the handshake.
+    pub(crate) fn new(ssl: Ssl) -> Tls {
+        Tls { ssl, state: State::Handshake }
+    }
+
+    /// The connection of OpenSSL's, for what it knows of the peer.
+    pub(crate) fn ssl(&self) -> &Ssl {
+        &self.ssl
+    }
+
+    fn settle(&mut self, wire: &Wire<'_>, answer: Answer) -> Step<usize> {
+        match answer {
+            Answer::Done(n) => Step::Done(n),
+            Answer::WantRead => starved(wire, End::Truncated),
+            Answer::WantWrite => Step::WantWrite,
+            Answer::Closed => Step::End(End::Clean),
+            Answer::Failed(error) => {
+                self.state = State::Broken;
+                Step::Failed(Failure::Protocol(error))
+            }
+        }
+    }
+
+    fn handshake(&mut self, wire: &mut Wire<'_>) -> Step<()> {
+        let answer = self.ssl.handshake(wire);
+        match self.settle(wire, answer) {
+            Step::Done(_) => {
+                self.state = State::Open;
+                Step::Done(())
+            }
+            other => other.unit(),
+        }
+    }
+}
+
+impl<T> Step<T> {
+    /// Forgets the result.
+    fn unit(self) -> Step<()> {
+        match self {
+            Step::Done(_) => Step::Done(()),
+            Step::WantRead => Step::WantRead,
+            Step::WantWrite => Step::WantWrite,
+            Step::End(end) => Step::End(end),
+            Step::Failed(failure) => Step::Failed(failure),
+        }
+    }
+}
+
+impl Stream {
+    /// Brings the stream to where it carries data; done at once in plain text.
+    pub(crate) fn handshake(&mut self, wire: &mut Wire<'_>) -> Step<()> {
+        match self {
+            Stream::Tls(tls) if matches!(tls.state, State::Handshake) => tls.handshake(wire),
+            Stream::Tls(_) | Stream::Plain => Step::Done(()),
+        }
+    }
+
+    /// Fills the front of `buf` with plaintext.
+    pub(crate) fn read(&mut self, wire: &mut Wire<'_>, buf: &mut [u8]) -> Step<usize> {
+        use super::raw::Transport;
+        match self {
+            Stream::Plain => match wire.read(buf) {
+                Some(n) => Step::Done(n),
+                None => starved(wire, End::Clean),
+            },
+            Stream::Tls(Tls { state: State::Broken, .. }) => Step::WantRead,
+            Stream::Tls(tls) => {
+                let answer = tls.ssl.read(wire, buf);
+                tls.settle(wire, answer)
+            }
+        }
+    }
+
+    /// Takes the front of `data`, which must not be empty.
+    pub(crate) fn write(&mut self, wire: &mut Wire<'_>, data: &[u8]) -> Step<usize> {
+        use super::raw::Transport;
+        match self {
+            Stream::Plain => match wire.write(&data[..data.len().min(PLAIN_WRITE)]) {
+                Some(n) => Step::Done(n),
+                None => Step::WantWrite,
+            },
+            Stream::Tls(tls) => {
+                let answer = tls.ssl.write(wire, data);
+                tls.settle(wire, answer)
+            }
+        }
+    }
+
+    /// Ends our direction: close_notify, or FIN in plain text. Everything written before must have left.
+    pub(crate) fn end(&mut self, wire: &mut Wire<'_>) -> Step<()> {
+        match self {
+            Stream::Plain => {
+                // The peer may have left already; reading will tell.
+                let _ = socket::shutdown_write(wire.link().fd());
+                Step::Done(())
+            }
+            Stream::Tls(tls) => match tls.state {
+                State::Open => {
+                    tls.state = State::Closed;
+                    let answer = tls.ssl.close_notify(wire);
+                    tls.settle(wire, answer).unit()
+                }
+                State::Handshake | State::Closed | State::Broken => Step::Done(()),
+            },
+        }
+    }
+}
+
+/// How much plain text is collected at a time, like a record of TLS.
+const PLAIN_WRITE: usize = 16 * 1024;
+
+/// What it means that no byte came: the socket's own facts decide.
+fn starved(wire: &Wire<'_>, at_eof: End) -> Step<usize> {
+    let link = wire.link();
+    if let Some(error) = link.recv_error() {
+        Step::Failed(Failure::socket(&error))
+    } else if link.at_eof() {
+        Step::End(at_eof)
+    } else {
+        Step::WantRead
+    }
+}

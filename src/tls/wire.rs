@@ -1,0 +1,271 @@
+//! One connection's ciphertext: what the socket gave and what it has yet to take.
+//!
+//! [`Link`] stays with the connection, [`Wire`] joins it with the worker's buffers while the connection is worked on.
+//! Several records arrive by one `recv` and leave by one `send`. Invariant: between two turns the worker's buffers hold
+//! nothing of any connection; what is left over has moved to its [`Link`].
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::raw::Transport;
+use crate::sys::socket;
+
+/// How much one `recv` asks for.
+const INPUT: usize = 64 * 1024;
+/// From how many collected bytes on the next record waits until the kernel has taken them.
+const OUTPUT: usize = 64 * 1024;
+/// How many `recv` calls one visit may make before others have their turn.
+const RECVS: u8 = 1;
+
+/// The socket of a connection and what is known of it.
+pub(crate) struct Link {
+    fd: OwnedFd,
+    rest_in: Vec<u8>,
+    rest_out: Vec<u8>,
+    /// The kernel had no more when asked last, and has not said otherwise since.
+    dry: bool,
+    /// The peer's end stands behind the bytes, so a short read is not the last one.
+    end_near: bool,
+    /// The peer's FIN was read.
+    eof: bool,
+    /// The kernel takes no more for now.
+    blocked: bool,
+    recv_errno: i32,
+    send_errno: i32,
+}
+
+impl Link {
+    /// Takes over a connected, non-blocking socket.
+    pub(crate) fn new(fd: OwnedFd) -> Link {
+        Link {
+            fd,
+            rest_in: Vec::new(),
+            rest_out: Vec::new(),
+            dry: false,
+            end_near: false,
+            eof: false,
+            blocked: false,
+            recv_errno: 0,
+            send_errno: 0,
+        }
+    }
+
+    /// The socket.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The kernel says that there is something to read, perhaps the peer's end.
+    pub(crate) fn readable(&mut self, end_near: bool) {
+        self.dry = false;
+        self.end_near |= end_near;
+    }
+
+    /// The kernel takes bytes again.
+    pub(crate) fn writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Whether the kernel refused bytes and has not said otherwise since.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Whether another visit would find something to read without a new event.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.rest_in.is_empty() || !(self.dry || self.eof || self.recv_errno != 0)
+    }
+
+    /// Whether everything handed over is in the kernel's hands, or never will be.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.rest_out.is_empty()
+    }
+
+    /// Whether the peer's FIN was read. Bytes that came before it may still wait.
+    pub(crate) fn at_eof(&self) -> bool {
+        self.eof && self.rest_in.is_empty()
+    }
+
+    /// Why reading ended, if it failed.
+    pub(crate) fn recv_error(&self) -> Option<io::Error> {
+        (self.recv_errno != 0).then(|| io::Error::from_raw_os_error(self.recv_errno))
+    }
+
+    /// Why writing ended, if it failed.
+    pub(crate) fn send_error(&self) -> Option<io::Error> {
+        (self.send_errno != 0).then(|| io::Error::from_raw_os_error(self.send_errno))
+    }
+
+    /// Notes an error that the kernel reported outside a read or a write.
+    pub(crate) fn fail(&mut self, error: &io::Error) {
+        self.recv_errno = error.raw_os_error().unwrap_or(libc::EIO);
+    }
+
+    /// Reads and drops what has come; true when nothing more will.
+    pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
+        self.rest_in = Vec::new();
+        let mut wire = Wire::new(self, bufs);
+        while wire.fill() {
+            wire.bufs.start = wire.bufs.end;
+        }
+        drop(wire);
+        self.eof || self.recv_errno != 0
+    }
+}
+
+/// A worker's buffers, lent to one connection after the other.
+pub(crate) struct Buffers {
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+}
+
+impl Buffers {
+    /// Empty buffers.
+    pub(crate) fn new() -> Buffers {
+        Buffers { input: vec![0; INPUT], start: 0, end: 0, output: Vec::with_capacity(OUTPUT + OUTPUT / 2) }
+    }
+}
+
+/// One visit to a connection. When it is dropped, everything collected has been sent or kept.
+pub(crate) struct Wire<'a> {
+    link: &'a mut Link,
+    bufs: &'a mut Buffers,
+    recvs: u8,
+}
+
+impl<'a> Wire<'a> {
+    /// Joins a connection's link with the worker's buffers.
+    pub(crate) fn new(link: &'a mut Link, bufs: &'a mut Buffers) -> Wire<'a> {
+        bufs.start = 0;
+        bufs.end = link.rest_in.len();
+        if bufs.end > 0 {
+            bufs.input[..bufs.end].copy_from_slice(&link.rest_in);
+            link.rest_in = Vec::new();
+        }
+        Wire { link, bufs, recvs: RECVS }
+    }
+
+    /// What is known of the socket. Input that this visit has not used counts as read.
+    pub(crate) fn link(&self) -> &Link {
+        self.link
+    }
+
+    /// Whether all that the socket gave so far has been used.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bufs.start == self.bufs.end
+    }
+
+    /// Whether reading on would find nothing without a new event.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_empty() && !self.link.has_more()
+    }
+
+    /// Whether enough has been collected that the kernel should have it first.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bufs.output.len() + self.link.rest_out.len() >= OUTPUT
+    }
+
+    /// Hands the collected bytes to the kernel; answers how many it took. What it does not take stays with the link.
+    pub(crate) fn flush(&mut self) -> usize {
+        let mut taken = 0;
+        if !self.link.rest_out.is_empty() && !self.link.blocked {
+            let rest = std::mem::take(&mut self.link.rest_out);
+            let n = self.send(&rest);
+            taken += n;
+            if self.link.send_errno == 0 && n < rest.len() {
+                self.link.rest_out = rest[n..].to_vec();
+            }
+        }
+        if self.bufs.output.is_empty() {
+            return taken;
+        }
+        let mut output = std::mem::take(&mut self.bufs.output);
+        let n = if self.link.rest_out.is_empty() { self.send(&output) } else { 0 };
+        taken += n;
+        if self.link.send_errno == 0 && n < output.len() {
+            self.link.rest_out.extend_from_slice(&output[n..]);
+        }
+        output.clear();
+        self.bufs.output = output;
+        taken
+    }
+
+    /// Sends until the kernel refuses; a failure is noted, and nothing more is sent after it.
+    fn send(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() && !self.link.blocked && self.link.send_errno == 0 {
+            match socket::send(self.link.fd(), &bytes[sent..]) {
+                Ok(n) => sent += n,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.link.blocked = true,
+                    io::ErrorKind::Interrupted => {}
+                    _ => self.link.send_errno = error.raw_os_error().unwrap_or(libc::EIO),
+                },
+            }
+        }
+        sent
+    }
+
+    /// Asks the kernel for more, within this visit's share; false when there is none for now.
+    fn fill(&mut self) -> bool {
+        let link = &mut *self.link;
+        if link.dry || link.eof || link.recv_errno != 0 || self.recvs == 0 {
+            return false;
+        }
+        match socket::recv(link.fd.as_fd(), &mut self.bufs.input) {
+            Ok(0) => link.eof = true,
+            Ok(n) => {
+                self.recvs -= 1;
+                // Less than asked for is all there was (epoll(7)); only an end may stand behind it.
+                link.dry = n < self.bufs.input.len() && !link.end_near;
+                (self.bufs.start, self.bufs.end) = (0, n);
+                return true;
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => link.dry = true,
+                io::ErrorKind::Interrupted => {}
+                _ => link.fail(&error),
+            },
+        }
+        false
+    }
+}
+
+impl Transport for Wire<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Option<usize> {
+        if self.is_empty() && !self.fill() {
+            return None;
+        }
+        let n = buf.len().min(self.bufs.end - self.bufs.start);
+        buf[..n].copy_from_slice(&self.bufs.input[self.bufs.start..self.bufs.start + n]);
+        self.bufs.start += n;
+        Some(n)
+    }
+
+    fn write(&mut self, buf: &[u8]) -> Option<usize> {
+        if self.link.send_errno != 0 {
+            // Nobody will read it; what the peer sent before it left can still be read.
+            return Some(buf.len());
+        }
+        if self.is_full() {
+            self.flush();
+            if self.is_full() {
+                return None;
+            }
+        }
+        self.bufs.output.extend_from_slice(buf);
+        Some(buf.len())
+    }
+}
+
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        self.flush();
+        if !self.is_empty() {
+            self.link.rest_in = self.bufs.input[self.bufs.start..self.bufs.end].to_vec();
+        }
+        (self.bufs.start, self.bufs.end) = (0, 0);
+    }
+}

@@ -1,0 +1,200 @@
+//! What a worker and the calls made from its callbacks both reach: its connections and what it lends to them.
+//!
+//! It stands in a thread-local while the worker runs, so that a call from a callback finds it without a lock. Invariant:
+//! it is borrowed only for a step of one connection, never while host code runs.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::cell::Ask;
+use crate::conn::{Conn, Limits, Tools};
+use crate::error::{Error, Result};
+use crate::id::Id;
+use crate::inbox::Inbox;
+use crate::queue::Pool;
+use crate::registry::Lane;
+use crate::slab::{Key, Slab};
+use crate::tls::wire::Buffers;
+
+thread_local! {
+    static LOCAL: RefCell<Option<Box<Shard>>> = const { RefCell::new(None) };
+}
+
+/// One worker's connections.
+pub(crate) struct Shard {
+    lane: &'static Lane,
+    inbox: Arc<Inbox>,
+    limits: Limits,
+    /// Milliseconds since the worker began, as of this turn.
+    now: Cell<u64>,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    conns: Slab<Conn>,
+    bufs: Buffers,
+    pool: Pool,
+    /// Connections to look at without an event.
+    agenda: VecDeque<Key>,
+}
+
+impl Shard {
+    /// No connections yet.
+    pub(crate) fn new(lane: &'static Lane, inbox: Arc<Inbox>, limits: Limits) -> Shard {
+        let inner = Inner { conns: Slab::new(), bufs: Buffers::new(), pool: Pool::new(), agenda: VecDeque::new() };
+        Shard { lane, inbox, limits, now: Cell::new(0), inner: RefCell::new(inner) }
+    }
+
+    /// The names and cells of its connections.
+    pub(crate) fn lane(&self) -> &'static Lane {
+        self.lane
+    }
+
+    /// What other threads ask of it.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// The time of this turn.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// A turn begins.
+    pub(crate) fn set_now(&self, now: u64) {
+        self.now.set(now);
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.borrow().conns.len()
+    }
+
+    /// Their keys.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.inner.borrow().conns.keys()
+    }
+
+    /// A step of one connection, with what it needs; `None` if it is gone.
+    pub(crate) fn step<R>(
+        &self,
+        key: Key,
+        plain: &mut [u8],
+        step: impl FnOnce(&mut Conn, &mut Tools<'_>) -> R,
+    ) -> Option<R> {
+        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let counters = &self.inbox.counters;
+        let mut tools = Tools { bufs, plain, pool, limits: &self.limits, counters, now: self.now.get() };
+        conns.get_mut(key).map(|conn| step(conn, &mut tools))
+    }
+
+    /// Asks a connection something, without the worker's buffers.
+    pub(crate) fn ask<R>(&self, key: Key, question: impl FnOnce(&mut Conn) -> R) -> Option<R> {
+        self.inner.borrow_mut().conns.get_mut(key).map(question)
+    }
+
+    /// Takes in a connection that `make` makes.
+    pub(crate) fn insert(&self, key: Key, make: impl FnOnce(&Tools<'_>) -> Conn) {
+        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let counters = &self.inbox.counters;
+        let tools = Tools { bufs, plain: &mut [], pool, limits: &self.limits, counters, now: self.now.get() };
+        conns.insert(key, make(&tools));
+    }
+
+    /// Takes a connection out.
+    pub(crate) fn remove(&self, key: Key) -> Option<Conn> {
+        self.inner.borrow_mut().conns.remove(key)
+    }
+
+    /// Puts a connection on the agenda, once.
+    pub(crate) fn list(&self, key: Key) {
+        let Inner { conns, agenda, .. } = &mut *self.inner.borrow_mut();
+        if let Some(conn) = conns.get_mut(key)
+            && !std::mem::replace(&mut conn.is_listed, true)
+        {
+            agenda.push_back(key);
+        }
+    }
+
+    /// How many connections are on the agenda.
+    pub(crate) fn listed(&self) -> usize {
+        self.inner.borrow().agenda.len()
+    }
+
+    /// Takes the next connection from the agenda.
+    pub(crate) fn next_listed(&self) -> Option<Key> {
+        let Inner { conns, agenda, .. } = &mut *self.inner.borrow_mut();
+        let key = agenda.pop_front()?;
+        if let Some(conn) = conns.get_mut(key) {
+            conn.is_listed = false;
+        }
+        Some(key)
+    }
+
+    /// Takes over what other threads have left with a connection.
+    pub(crate) fn absorb(&self, key: Key) {
+        self.step(key, &mut [], |conn, tools| {
+            if !conn.cell().gauge.has_left() {
+                return;
+            }
+            let Some(left) = conn.cell().take_left(false) else { return };
+            if !left.bytes.is_empty() {
+                conn.append(left.bytes, tools);
+            }
+            left.asks.into_iter().for_each(|ask| conn.obey(ask, tools.now));
+        });
+    }
+
+    /// A send from a callback of this worker's. What other threads left before goes first.
+    fn send(&self, key: Key, parts: &[&[u8]]) -> Result<()> {
+        self.absorb(key);
+        let sent = self.step(key, &mut [], |conn, tools| conn.send(parts, tools)).ok_or_else(Error::closed)?;
+        self.list(key);
+        sent
+    }
+}
+
+/// Whether the calling thread is in a callback, or is a worker.
+pub(crate) fn in_callback() -> bool {
+    LOCAL.with_borrow(Option::is_some)
+}
+
+/// Makes `shard` the one that calls on this thread find, while `run` runs.
+pub(crate) fn enter<R>(shard: Box<Shard>, run: impl FnOnce(&Shard) -> R) -> (Option<R>, Option<Box<Shard>>) {
+    LOCAL.set(Some(shard));
+    let result = LOCAL.with_borrow(|shard| shard.as_deref().map(run));
+    (result, LOCAL.take())
+}
+
+/// Runs `act` if `id` is one of the calling worker's own.
+fn local<R>(id: Id, act: impl FnOnce(&Shard, Key) -> R) -> Option<R> {
+    LOCAL.with_borrow(|shard| {
+        let shard = shard.as_deref().filter(|shard| shard.lane.number() == id.worker())?;
+        Some(act(shard, Key { slot: id.slot() as u32, generation: id.generation() }))
+    })
+}
+
+/// [`Shard::send`] for an id of the calling worker's; `None` for another's.
+pub(crate) fn send_locally(id: Id, parts: &[&[u8]]) -> Option<Result<()>> {
+    local(id, |shard, key| shard.send(key, parts))
+}
+
+/// Does what the host asks of a connection of the calling worker's; `None` for another's. `allow` decides first.
+pub(crate) fn ask_locally(id: Id, ask: Ask, allow: impl FnOnce(&Conn) -> Result<()>) -> Result<Option<Ask>> {
+    let mut ask = Some(ask);
+    let answer = local(id, |shard, key| {
+        shard.absorb(key);
+        let now = shard.now();
+        let obeyed = shard.ask(key, |conn| {
+            allow(conn)?;
+            if let Some(ask) = ask.take() {
+                conn.obey(ask, now);
+            }
+            Ok(())
+        });
+        shard.list(key);
+        obeyed.unwrap_or_else(|| Err(Error::closed()))
+    });
+    answer.transpose().map(|_| ask)
+}
