@@ -469,7 +469,7 @@ typedef struct tlsloop_stats {
      */
     size_t size;
     /**
-     * Connections that the kernel handed out, refused ones included.
+     * Connections that the kernel handed out, refused ones included, and those that the host did.
      */
     uint64_t accepted;
     /**

@@ -51,7 +51,7 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
 /// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
 pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
-    match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+    match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
         None => return Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),

@@ -22,8 +22,8 @@ use crate::stats::Snapshot;
 use crate::sys::wake::Wake;
 use crate::sys::{fork, socket, thread};
 use crate::tls::policy::{Policy, ServerContext};
-use crate::worker::shard::in_callback;
 pub use crate::worker::Timeout;
+use crate::worker::shard::in_callback;
 use crate::worker::{LONGEST, Worker};
 
 /// Who runs a server's connections.
@@ -108,7 +108,7 @@ impl Gate {
 enum Crew {
     Threads(Vec<JoinHandle<()>>),
     /// The one worker, for whoever polls.
-    HostDriven(Mutex<Worker>),
+    HostDriven(Box<Mutex<Worker>>),
 }
 
 /// A running server.
@@ -192,7 +192,7 @@ impl Server {
     fn employ(&mut self, config: &Config, workers: Vec<Worker>) -> Result<()> {
         if config.workers == Workers::HostDriven {
             if let Some(worker) = workers.into_iter().next() {
-                self.crew = Crew::HostDriven(Mutex::new(worker));
+                self.crew = Crew::HostDriven(Box::new(Mutex::new(worker)));
             }
             return Ok(());
         }
@@ -312,7 +312,7 @@ impl Server {
     /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
     pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
         let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
-        match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+        match socket::with_raw(fd, socket::is_listening).map_err(told)? {
             Some(false) => {}
             Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
             None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),

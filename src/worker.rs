@@ -244,7 +244,10 @@ impl Turn {
         for note in notes.drain(..) {
             match note {
                 Note::Left(id) => shard.list(Key { slot: id.slot() as u32, generation: id.generation() }),
-                Note::Newcomer(newcomer) => self.take_in(shard, *newcomer),
+                Note::Newcomer(newcomer) => {
+                    shard.inbox().counters.accepted.add(1);
+                    self.take_in(shard, *newcomer);
+                }
             }
         }
         self.notes = notes;

@@ -128,6 +128,7 @@ impl Conn {
                 return;
             }
             self.outbound = Outbound::Ended;
+            self.link.mute();
             self.moved_out = tools.now;
         }
         if self.outbound != Outbound::Ended {

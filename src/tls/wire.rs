@@ -30,6 +30,10 @@ pub(crate) struct Link {
     eof: bool,
     /// The kernel takes no more for now.
     blocked: bool,
+    /// Something was handed over to be sent.
+    spoke: bool,
+    /// Our end has been sent: what OpenSSL would still say (an answer to a key update) is dropped.
+    mute: bool,
     recv_errno: i32,
     send_errno: i32,
 }
@@ -45,6 +49,8 @@ impl Link {
             end_near: false,
             eof: false,
             blocked: false,
+            spoke: false,
+            mute: false,
             recv_errno: 0,
             send_errno: 0,
         }
@@ -79,6 +85,16 @@ impl Link {
     /// Whether everything handed over is in the kernel's hands, or never will be.
     pub(crate) fn is_flushed(&self) -> bool {
         self.rest_out.is_empty()
+    }
+
+    /// Whether the peer was ever answered.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoke
+    }
+
+    /// Our end has been sent, and nothing may follow it.
+    pub(crate) fn mute(&mut self) {
+        self.mute = true;
     }
 
     /// Whether the peer's FIN was read. Bytes that came before it may still wait.
@@ -245,10 +261,11 @@ impl Transport for Wire<'_> {
     }
 
     fn write(&mut self, buf: &[u8]) -> Option<usize> {
-        if self.link.send_errno != 0 {
+        if self.link.mute || self.link.send_errno != 0 {
             // Nobody will read it; what the peer sent before it left can still be read.
             return Some(buf.len());
         }
+        self.link.spoke = true;
         if self.is_full() {
             self.flush();
             if self.is_full() {

@@ -34,7 +34,10 @@ impl Turn {
                 return;
             }
             match door.next() {
-                Visitor::Came(fd, peer) => self.admit(shard, fd, peer),
+                Visitor::Came(fd, peer) => {
+                    shard.inbox().counters.accepted.add(1);
+                    self.admit(shard, fd, peer);
+                }
                 Visitor::Left => {}
                 Visitor::Nobody if draining => {
                     if let Some(door) = self.door.take() {
@@ -44,6 +47,7 @@ impl Turn {
                 }
                 Visitor::Nobody => return,
                 Visitor::TurnedAway(is_first, error) => {
+                    shard.inbox().counters.accepted.add(1);
                     shard.inbox().counters.refused_descriptors.add(1);
                     self.complain(is_first, &error);
                 }

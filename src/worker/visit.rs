@@ -122,7 +122,6 @@ impl Turn {
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
         let cell = lane.cell(key);
         let counters = &shard.inbox().counters;
-        counters.accepted.add(1);
         counters.opened.add(1);
         self.service.begin_handshake();
         let stream = self.new_stream();
