@@ -81,7 +81,11 @@ impl Policy {
 
     /// Adds a certificate from PEM text in memory, the leaf first.
     pub fn add_certificate(&self, chain: &[u8], key: &[u8]) -> Result<()> {
-        self.change(|settings| settings.add(chain, &Secret::new(key.to_vec()), "chain", "key"))
+        self.change(|settings| {
+            some("chain", chain)?;
+            some("key", key)?;
+            settings.add(chain, &Secret::new(key.to_vec()), "chain", "key")
+        })
     }
 
     /// Adds a certificate for `names` ("localhost,127.0.0.1") that nobody vouches for, with a new key.
@@ -120,6 +124,7 @@ impl Policy {
     /// Believes the certificates of a PEM text and no others.
     pub fn set_trust(&self, ca_pem: &[u8]) -> Result<()> {
         self.change(|settings| {
+            some("ca_pem", ca_pem)?;
             settings.trust = Trust::These(raw::certs_from_pem(ca_pem, "ca_pem")?);
             Ok(())
         })
@@ -230,6 +235,11 @@ impl Policy {
         inner.client = Some(Arc::clone(&made));
         Ok(made)
     }
+}
+
+/// A text that was forgotten is a wrong argument, not a damaged one.
+fn some(name: &str, text: &[u8]) -> Result<()> {
+    if text.is_empty() { Err(Error::invalid(format!("{name} is empty"))) } else { Ok(()) }
 }
 
 #[cfg(test)]

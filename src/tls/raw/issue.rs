@@ -6,7 +6,7 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-use super::handle::{Cert, Key};
+use super::handle::{Cert, Key, no_memory};
 use super::{clear_errors, drain_errors, init};
 use crate::error::{Error, Result};
 
@@ -42,10 +42,11 @@ pub(crate) fn self_signed(names: &[SubjectName]) -> Result<(Cert, Key)> {
     // (EVP_PKEY_Q_keygen(3)); the answer is new.
     let key = unsafe {
         let none = ptr::null_mut();
-        Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()))?
+        Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()))
     };
+    let key = key.ok_or_else(|| Error::tls("a key on P-256", drain_errors()))?;
     // SAFETY: a new certificate, owned by nobody yet.
-    let cert = unsafe { Cert::own(ffi::X509_new())? };
+    let cert = unsafe { Cert::own(ffi::X509_new()) }.ok_or_else(|| no_memory("a certificate"))?;
     fill(&cert, &key, names).ok_or_else(|| Error::tls("a self-signed certificate", drain_errors()))?;
     Ok((cert, key))
 }

@@ -28,7 +28,7 @@ pub(crate) fn check_ocsp(der: &[u8], leaf: &Cert, source: &str) -> Result<Freshn
     let mut start = der.as_ptr();
     // SAFETY: `len` bytes to read; the answers are new, or NULL. A response with bytes behind it is
     // refused below.
-    let response = unsafe { OcspResponse::maybe(ffi::d2i_OCSP_RESPONSE(ptr::null_mut(), &mut start, len)) };
+    let response = unsafe { OcspResponse::own(ffi::d2i_OCSP_RESPONSE(ptr::null_mut(), &mut start, len)) };
     let Some(response) = response.filter(|_| ptr::eq(start, der.as_ptr_range().end)) else {
         let words = format!("this is no OCSP response in DER: {}", drain_errors());
         return Err(refuse(&words));
@@ -38,7 +38,7 @@ pub(crate) fn check_ocsp(der: &[u8], leaf: &Cert, source: &str) -> Result<Freshn
         return Err(refuse("the OCSP responder did not answer with success"));
     }
     // SAFETY: as above; the answer is new, or NULL.
-    let basic = unsafe { OcspBasic::maybe(ffi::OCSP_response_get1_basic(response.as_ptr())) };
+    let basic = unsafe { OcspBasic::own(ffi::OCSP_response_get1_basic(response.as_ptr())) };
     let basic = basic.ok_or_else(|| refuse(&drain_errors()))?;
     freshness_for(&basic, leaf).ok_or_else(|| refuse("the OCSP response does not speak of the certificate added last"))
 }

@@ -23,7 +23,7 @@ impl Session {
     /// A copy: OpenSSL spoils its own when the connection ends without close_notify.
     fn copy(&self) -> Option<Session> {
         // SAFETY: a live session; the answer is new.
-        unsafe { Session::maybe(decl::SSL_SESSION_dup(self.as_ptr())) }
+        unsafe { Session::own(decl::SSL_SESSION_dup(self.as_ptr())) }
     }
 
     /// Whether a handshake may continue it.
@@ -72,7 +72,7 @@ impl Ssl {
     /// A copy of the session of this connection, if the next one could continue it.
     pub(crate) fn session(&self) -> Option<Session> {
         // SAFETY: a live connection; the answer is one reference of our own, or NULL.
-        let session = unsafe { Session::maybe(decl::SSL_get1_session(self.as_ptr())) };
+        let session = unsafe { Session::own(decl::SSL_get1_session(self.as_ptr())) };
         session.filter(Session::is_resumable)?.copy()
     }
 }
@@ -102,7 +102,7 @@ unsafe extern "C" fn keep(ssl: *mut ffi::SSL, session: *mut ffi::SSL_SESSION) ->
     contain(NOT_TAKEN, || {
         // SAFETY: as promised by OpenSSL; the copy is new.
         let (copy, key, hooks) =
-            unsafe { (Session::maybe(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl)) };
+            unsafe { (Session::own(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl)) };
         if let (Some(copy), Some(key), Some(hooks)) = (copy, key, hooks) {
             hooks.keep_session(key, copy);
         }
