@@ -20,11 +20,8 @@ const TLS12_CIPHERS: &str = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-
 
 /// The best key exchange that this OpenSSL knows comes first; the finite-field groups, which let a
 /// client burn the server's processor, are in none of them. The first line that is accepted counts.
-const GROUPS: [&str; 3] = [
-    "*X25519MLKEM768/*X25519:P-256/X448:P-384:P-521",
-    "X25519MLKEM768:X25519:P-256:X448:P-384:P-521",
-    "X25519:P-256:X448:P-384:P-521",
-];
+const GROUPS: [&str; 3] =
+    ["*X25519MLKEM768/*X25519:P-256/P-384", "X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"];
 
 /// RSA of 2048 bits and more, no SHA-1: SSL_CTX_set_security_level(3).
 const SECURITY_LEVEL: c_int = 2;
