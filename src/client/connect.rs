@@ -104,9 +104,9 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
         }
     };
     match deadline.wait(fd.as_fd(), false, true).map_err(Failed::InTime)? {
-        None => return Err(Failed::TooLate),
+        None => Err(Failed::TooLate),
         Some(_) => match socket::take_error(fd.as_fd()) {
-            Some(error) => return Err(Failed::InTime(error)),
+            Some(error) => Err(Failed::InTime(error)),
             None => Ok(fd),
         },
     }
@@ -122,7 +122,11 @@ impl Client {
         deadline: &mut Deadline,
     ) -> Result<()> {
         self.stream = Stream::Tls(Tls::new(context.ssl(server_name, port)?));
-        if let Err(error) = self.step_to_the_end(deadline) {
+        let done = self.step_to_the_end(deadline).and_then(|()| match &self.stream {
+            Stream::Tls(tls) => context.confirm(tls.ssl()),
+            Stream::Plain => Ok(()),
+        });
+        if let Err(error) = done {
             self.leave(&mut Deadline::after(Some(0)));
             let pinned = error.code() == Code::Verify && context.is_pinned();
             let why = if pinned { "the server's certificate is not the one of the pin" } else { error.sentence() };
