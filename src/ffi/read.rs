@@ -28,6 +28,16 @@ pub(crate) unsafe trait HostStruct: Copy {
 /// No struct of any release comes near; a larger `size` is memory that was never set.
 pub(super) const SANE_SIZE: usize = 1 << 20;
 
+/// A handle or struct that must be there.
+///
+/// # Safety
+/// `ptr` is NULL or points to a `T` that nobody changes during the call.
+pub(crate) unsafe fn host_ref<'a, T>(name: &str, ptr: *const T) -> Result<&'a T> {
+    present(name, ptr)?;
+    // SAFETY: neither NULL nor misaligned; the rest is the caller's promise.
+    Ok(unsafe { &*ptr })
+}
+
 /// A place for a result: to be written, on success only, and never to be read.
 pub(crate) fn host_out<T>(name: &str, ptr: *mut T) -> Result<NonNull<T>> {
     present(name, ptr)?;
