@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The files that declare what C sees, in the order in which the header prints them.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "src/ffi/types/constants.rs",
     "src/ffi/types/conn.rs",
     "src/ffi/types/server.rs",
@@ -17,6 +17,7 @@ const SOURCES: [&str; 10] = [
     "src/ffi/tls_protocol.rs",
     "src/ffi/server.rs",
     "src/ffi/conn.rs",
+    "src/ffi/client.rs",
 ];
 
 /// How the shared library is linked: its name in the ABI; it stays mapped after dlclose(3), because

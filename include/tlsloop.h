@@ -671,11 +671,11 @@ typedef struct tlsloop_client_config {
      */
     size_t size;
     /**
-     * Name or address of the server.
+     * Name or address of the server: "a.example", "192.0.2.7", "2001:db8::7" (also in brackets), or "unix:/run/x.sock".
      */
     const char *host;
     /**
-     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`.
+     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`, or "localhost" for a unix socket.
      */
     const char *server_name;
     /**
@@ -691,7 +691,7 @@ typedef struct tlsloop_client_config {
      */
     int mode;
     /**
-     * The server's port.
+     * The server's port; not looked at for a unix socket.
      */
     uint16_t port;
     /**
@@ -1115,6 +1115,19 @@ int tlsloop_conn_resume(tlsloop_conn conn);
 int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
 
 /**
+ * Goes over from plain text to TLS, in TLSLOOP_MODE_STARTTLS; on_tls tells that it is up.
+ *
+ * Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
+ * later ones wait for TLS. Bytes that had arrived and were not handed over yet end the connection with
+ * TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS; bytes behind the command in the same
+ * on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
+ * ended or begun to.
+ */
+int tlsloop_conn_start_tls(tlsloop_conn conn);
+
+/**
  * Tells what is known of a connection: addresses, what TLS has agreed on, the peer's certificate, counts. Text is cut to
  * fit and ends in 0; the struct outlives the connection.
  *
@@ -1157,6 +1170,92 @@ int tlsloop_conn_post(tlsloop_conn conn, void (*run)(tlsloop_conn conn, void *ar
  * tlsloop_conn_post() in `ms` milliseconds, or earlier if the connection ends first.
  */
 int tlsloop_conn_post_after(tlsloop_conn conn, unsigned int ms, void (*run)(tlsloop_conn conn, void *arg), void *arg);
+
+/**
+ * Connects to a server: look-up, connection and, in TLSLOOP_MODE_TLS, the handshake, all within `connect_timeout_ms`.
+ *
+ * Every address of a name is tried until one answers. The server's certificate must come from somebody who is trusted and
+ * carry `server_name`, unless `config->tls` says TLSLOOP_VERIFY_NONE or has a pin. An earlier session with the same
+ * `config->tls`, host and port is resumed where the server allows it. `config` and its texts are read during the call only;
+ * `config->tls` keeps a reference of the client's own and is frozen. `*out` is written on TLSLOOP_OK only; the host ends
+ * the client with tlsloop_client_close(). A look-up that takes longer than it may is left to a thread that ends with it.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong; TLSLOOP_ETIMEDOUT; TLSLOOP_ESYS where the name has no
+ * address or the connection was refused or reset; TLSLOOP_ETRUNCATED if the server left during the handshake;
+ * TLSLOOP_EVERIFY if its certificate is not trusted; TLSLOOP_ETLS for an alert or another failure of TLS.
+ * tlsloop_last_error() names the server and has errno's or OpenSSL's own words.
+ */
+int tlsloop_client_connect(const struct tlsloop_client_config *config, struct tlsloop_client **out);
+
+/**
+ * Sends `len` bytes: all of them have been handed to the kernel when it returns TLSLOOP_OK. `len` 0 sends nothing.
+ *
+ * While the server takes none, what it sends meanwhile is taken in and kept for tlsloop_client_recv(): as many bytes as
+ * this call sends, and 4 MiB more. After a failure nobody knows how much has left, so every later call answers the same;
+ * tlsloop_client_recv() goes on.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ECLOSED after tlsloop_client_end(); TLSLOOP_ETIMEDOUT after `io_timeout_ms` in all;
+ * TLSLOOP_ESYS if the connection was reset; TLSLOOP_ETLS if the server said by an alert why it left; TLSLOOP_EINVAL for
+ * NULL.
+ */
+int tlsloop_client_send(struct tlsloop_client *client, const void *data, size_t len);
+
+/**
+ * Receives up to `len` bytes into `buf`, and waits until there is one.
+ *
+ * Returns how many; 0 when the server has ended in good order (close_notify, in plain text FIN), and again 0 from then on.
+ * Otherwise a code, which comes again from then on, except for the time-out: TLSLOOP_ETRUNCATED if the server ended
+ * without close_notify, so that data may be missing; TLSLOOP_ESYS if the connection was reset; TLSLOOP_ETLS for an alert
+ * or another failure of TLS; TLSLOOP_ETIMEDOUT if nothing came for `io_timeout_ms`; TLSLOOP_EINVAL for NULL or a `len` of
+ * 0. What arrived before an end is received before it.
+ */
+long tlsloop_client_recv(struct tlsloop_client *client, void *buf, size_t len);
+
+/**
+ * Ends this side's direction, with close_notify (in plain text FIN): the server knows that it has everything. Receiving
+ * goes on.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ECLOSED if it was called before; otherwise as tlsloop_client_send().
+ */
+int tlsloop_client_end(struct tlsloop_client *client);
+
+/**
+ * TLSLOOP_MODE_STARTTLS: begins TLS, after the server has agreed to it in plain text, and waits for the handshake within
+ * another `connect_timeout_ms`. The server's certificate is verified as by tlsloop_client_connect().
+ *
+ * The host must have received all of the server's answer: bytes that have arrived behind it may be anybody's, and make
+ * the call fail with TLSLOOP_ETLS. After any failure but TLSLOOP_ESTATE and TLSLOOP_EINVAL the client is of no use but to
+ * be closed.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESTATE in another mode or the second time; otherwise as tlsloop_client_connect().
+ */
+int tlsloop_client_start_tls(struct tlsloop_client *client);
+
+/**
+ * Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
+ *
+ * It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
+ * arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
+ * TLSLOOP_ESTATE in a forked child.
+ */
+int tlsloop_client_close(struct tlsloop_client *client);
+
+/**
+ * The client's descriptor, for its options or to wait for several things at once. It stays the client's: the host
+ * neither reads, writes nor closes it. Bytes that tlsloop_client_recv() would give at once may have left it already, and
+ * that it is readable does not mean that there are any.
+ *
+ * Returns the descriptor, or TLSLOOP_EINVAL for NULL.
+ */
+int tlsloop_client_fd(const struct tlsloop_client *client);
+
+/**
+ * Tells what is known of the connection, as tlsloop_conn_info() does: `peer` and the certificate are the server's, `sni`
+ * is the name that was asked for.
+ *
+ * Returns TLSLOOP_OK, or TLSLOOP_EINVAL for NULL or a `size` that is not set.
+ */
+int tlsloop_client_info(const struct tlsloop_client *client, struct tlsloop_info *out);
 
 /** TLS 1.2 (RFC 5246), the number on the wire. */
 #define TLSLOOP_TLS1_2 0x0303

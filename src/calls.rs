@@ -102,6 +102,14 @@ pub(crate) fn pause(id: Id, paused: bool) -> Result<()> {
     ask(id, Ask::Pause(paused), None)
 }
 
+/// Goes over to TLS; only from a callback of the connection's own.
+pub(crate) fn start_tls(id: Id) -> Result<()> {
+    let (_, cell) = registry::find(id)?;
+    drop(cell.lock(id.generation())?);
+    let why = "tlsloop_conn_start_tls: only in a callback of the connection or in a posted function";
+    shard::start_tls(id).unwrap_or_else(|| Err(Error::state(why)))
+}
+
 /// Sets the idle timeout in milliseconds, from now; `None`: never.
 pub(crate) fn set_idle_timeout(id: Id, ms: Option<u64>) -> Result<()> {
     ask(id, Ask::IdleTimeout(ms), None)

@@ -60,8 +60,12 @@ unsigned long measure_sleeps_begun(int thread)
 size_t measure_heap(void)
 {
     if (check_under_asan() || check_under_valgrind()) return 0;
+#ifdef __GLIBC__
     struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
+#else
+    return 0;
+#endif
 }
 
 void measure_heap_is_back(size_t before)
