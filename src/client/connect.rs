@@ -104,9 +104,9 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
         }
     };
     match deadline.wait(fd.as_fd(), false, true).map_err(Failed::InTime)? {
-        None => Err(Failed::TooLate),
+        None => return Err(Failed::TooLate),
         Some(_) => match socket::take_error(fd.as_fd()) {
-            Some(error) => Err(Failed::InTime(error)),
+            Some(error) => return Err(Failed::InTime(error)),
             None => Ok(fd),
         },
     }
@@ -122,11 +122,7 @@ impl Client {
         deadline: &mut Deadline,
     ) -> Result<()> {
         self.stream = Stream::Tls(Tls::new(context.ssl(server_name, port)?));
-        let done = self.step_to_the_end(deadline).and_then(|()| match &self.stream {
-            Stream::Tls(tls) => context.confirm(tls.ssl()),
-            Stream::Plain => Ok(()),
-        });
-        if let Err(error) = done {
+        if let Err(error) = self.step_to_the_end(deadline).and_then(|()| self.confirm(context)) {
             self.leave(&mut Deadline::after(Some(0)));
             let pinned = error.code() == Code::Verify && context.is_pinned();
             let why = if pinned { "the server's certificate is not the one of the pin" } else { error.sentence() };
@@ -136,6 +132,14 @@ impl Client {
             self.facts.tls = Some(TlsFacts::of(tls.ssl()));
         }
         Ok(())
+    }
+
+    /// Asks the policy what it thinks of the finished handshake.
+    fn confirm(&self, context: &ClientContext) -> Result<()> {
+        match &self.stream {
+            Stream::Tls(tls) => context.confirm(tls.ssl()),
+            Stream::Plain => Ok(()),
+        }
     }
 
     /// Steps of the handshake, until it is done and the last of it has left.
