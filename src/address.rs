@@ -16,7 +16,11 @@ pub enum Address {
 impl Address {
     /// An internet address, with an IPv4-mapped IPv6 address taken back to IPv4 (RFC 4291, 2.5.5.2).
     pub fn inet(address: SocketAddr) -> Address {
-        Address::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        match address.ip().to_canonical() {
+            IpAddr::V4(v4) => Address::Inet(SocketAddr::new(v4.into(), address.port())),
+            // As it came: a link-local address is nothing without its interface.
+            IpAddr::V6(_) => Address::Inet(address),
+        }
     }
 
     /// A unix socket at `path`.
