@@ -2,10 +2,11 @@
 //! tree; `scripts/header.sh` copies the header to `include/`.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 
 /// The files that declare what C sees, in the order in which the header prints them.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "src/ffi/types/constants.rs",
     "src/ffi/types/conn.rs",
     "src/ffi/types/server.rs",
@@ -14,6 +15,7 @@ const SOURCES: [&str; 8] = [
     "src/ffi/tls.rs",
     "src/ffi/server.rs",
     "src/ffi/conn.rs",
+    "src/ffi/client.rs",
 ];
 
 /// How the shared library is linked: its name in the ABI; it stays mapped after dlclose(3), because
@@ -36,7 +38,29 @@ fn main() {
     ));
     let builder = SOURCES.iter().fold(cbindgen::Builder::new(), |b, source| b.with_src(source));
     let header = builder.with_config(config).generate().expect("src/ffi cannot be read as a header");
-    header.write_to_file(PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR")).join("tlsloop.h"));
+    let mut text = Vec::new();
+    header.write(&mut text);
+    let text = String::from_utf8(text).expect("the header is UTF-8");
+    let path = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR")).join("tlsloop.h");
+    fs::write(path, for_c(&text)).expect("OUT_DIR is writable");
+}
+
+/// Leaves out the sections that speak to callers in Rust: what C has to know stands in the prose before them.
+fn for_c(header: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut leaving_out = false;
+    for line in header.lines() {
+        if line.trim() == "* # Safety" {
+            leaving_out = true;
+            // The empty line that set the section off.
+            kept.pop_if(|line| line.trim() == "*");
+        }
+        leaving_out &= line.trim() != "*/";
+        if !leaving_out {
+            kept.push(line);
+        }
+    }
+    kept.join("\n") + "\n"
 }
 
 /// 0x00MMmmpp.

@@ -469,7 +469,7 @@ typedef struct tlsloop_stats {
      */
     size_t size;
     /**
-     * Connections that the kernel handed out, refused ones included.
+     * Connections that the kernel handed out, refused ones included, and those that the host did.
      */
     uint64_t accepted;
     /**
@@ -671,11 +671,11 @@ typedef struct tlsloop_client_config {
      */
     size_t size;
     /**
-     * Name or address of the server.
+     * Name or address of the server: "a.example", "192.0.2.7", "2001:db8::7" (also in brackets), or "unix:/run/x.sock".
      */
     const char *host;
     /**
-     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`.
+     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`, or "localhost" for a unix socket.
      */
     const char *server_name;
     /**
@@ -691,7 +691,7 @@ typedef struct tlsloop_client_config {
      */
     int mode;
     /**
-     * The server's port.
+     * The server's port; not looked at for a unix socket.
      */
     uint16_t port;
     /**
@@ -746,49 +746,31 @@ struct tlsloop_tls *tlsloop_tls_new(void);
 
 /**
  * Frees a policy.
- *
- * # Safety
- * As the header says.
  */
 void tlsloop_tls_free(struct tlsloop_tls *tls);
 
 /**
  * Adds a certificate with its chain and key.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_pem, const char *key_pem);
 
 /**
  * Adds a self-signed certificate.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_add_self_signed(struct tlsloop_tls *tls, const char *names);
 
 /**
  * Sets whom to trust.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_trust_file(struct tlsloop_tls *tls, const char *ca_pem);
 
 /**
  * Sets what is verified.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_verify(struct tlsloop_tls *tls, int verify);
 
 /**
  * Pins the server's certificate.
- *
- * # Safety
- * As the header says.
  */
 int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
 
@@ -803,9 +785,6 @@ int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
  * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_EDEADLK for a
  * host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
- *
- * # Safety
- * `config` is NULL or points to a struct of the size that it states; `out` is NULL or writable.
  */
 int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsloop_server **out);
 
@@ -814,9 +793,6 @@ int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsl
  *
  * Returns TLSLOOP_OK, at once if the stop was requested before; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE if another
  * thread is polling; TLSLOOP_EINVAL for NULL. The server runs on: tlsloop_server_stop() ends it.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_wait(struct tlsloop_server *server);
 
@@ -826,9 +802,6 @@ int tlsloop_server_wait(struct tlsloop_server *server);
  *
  * Async-signal-safe (signal-safety(7)): meant for handlers of SIGTERM. errno and tlsloop_last_error() stay as they are.
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE in a forked child.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_request_stop(struct tlsloop_server *server);
 
@@ -837,9 +810,6 @@ int tlsloop_server_request_stop(struct tlsloop_server *server);
  * listening socket. Where another process holds the socket, no connection is lost.
  *
  * Any thread and any callback may call it; again, it does nothing. Returns TLSLOOP_OK or TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_drain(struct tlsloop_server *server);
 
@@ -852,9 +822,6 @@ int tlsloop_server_drain(struct tlsloop_server *server);
  *
  * Returns TLSLOOP_OK, also for NULL. TLSLOOP_EDEADLK in a callback and TLSLOOP_ESTATE while another thread is in
  * tlsloop_server_wait() or tlsloop_server_poll(): the server runs on. Any other result has freed it.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_stop(struct tlsloop_server *server, unsigned int grace_ms);
 
@@ -862,9 +829,6 @@ int tlsloop_server_stop(struct tlsloop_server *server, unsigned int grace_ms);
  * The port that the server listens on, for configurations with port 0; 0 on a unix socket.
  *
  * Returns the port; TLSLOOP_ESTATE without a listening socket; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_port(const struct tlsloop_server *server);
 
@@ -873,9 +837,6 @@ int tlsloop_server_port(const struct tlsloop_server *server);
  *
  * Returns the descriptor; TLSLOOP_ESTATE without a listening socket or after tlsloop_server_drain(); TLSLOOP_ESYS where
  * the system refused; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_listen_fd(const struct tlsloop_server *server);
 
@@ -884,9 +845,6 @@ int tlsloop_server_listen_fd(const struct tlsloop_server *server);
  *
  * Any thread and any callback may call it. Returns TLSLOOP_OK; otherwise nothing has changed: TLSLOOP_EINVAL for NULL or a
  * policy that cannot serve, TLSLOOP_ESTATE in plain mode, TLSLOOP_ETLS where OpenSSL refused.
- *
- * # Safety
- * Both are NULL or alive.
  */
 int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tls);
 
@@ -899,9 +857,6 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
  * of connections; TLSLOOP_ECLOSED once the server is stopping.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped; `out` is NULL or writable; `fd` is the host's to give.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 
@@ -909,9 +864,6 @@ int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsl
  * Counts, as of now. In every snapshot `open == connects - disconnects`, and `disconnects` is the sum of its reasons.
  *
  * Any thread and any callback may call it; `out->size` says how much it holds. Returns TLSLOOP_OK or TLSLOOP_EINVAL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped; `out` is NULL or a struct of the size that it states.
  */
 int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_stats *out);
 
@@ -921,9 +873,6 @@ int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_sta
  * server; close it not.
  *
  * Returns the descriptor; TLSLOOP_ESTATE for a server with worker threads; TLSLOOP_EINVAL for NULL.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_fd(const struct tlsloop_server *server);
 
@@ -933,9 +882,6 @@ int tlsloop_server_fd(const struct tlsloop_server *server);
  *
  * Returns 0, or 1 once a stop was requested; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
  * for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
- *
- * # Safety
- * `server` is NULL or a server that was not stopped.
  */
 int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
 
@@ -948,9 +894,6 @@ int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
  *
  * Returns TLSLOOP_OK; TLSLOOP_EFULL with nothing queued while the queue is at or above high water (on_drain will follow);
  * TLSLOOP_ECLOSED if the connection has ended or begun to; TLSLOOP_ENOMEM; TLSLOOP_EINVAL if `data` is NULL and `len` not 0.
- *
- * # Safety
- * `data` is NULL or has `len` readable bytes.
  */
 int tlsloop_conn_send(tlsloop_conn conn, const void *data, size_t len);
 
@@ -958,9 +901,6 @@ int tlsloop_conn_send(tlsloop_conn conn, const void *data, size_t len);
  * Queues `n` pieces as one tlsloop_conn_send() of all of them: none gets between, and all are queued or none.
  *
  * Returns as tlsloop_conn_send(); TLSLOOP_EINVAL also if `parts` is NULL and `n` not 0.
- *
- * # Safety
- * `parts` is NULL or has `n` members, each of which is NULL or has its `len` readable bytes.
  */
 int tlsloop_conn_sendv(tlsloop_conn conn, const struct tlsloop_slice *parts, size_t n);
 
@@ -1019,14 +959,24 @@ int tlsloop_conn_resume(tlsloop_conn conn);
 int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
 
 /**
+ * Goes over from plain text to TLS, in TLSLOOP_MODE_STARTTLS; on_tls tells that it is up.
+ *
+ * Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
+ * later ones wait for TLS. Bytes that had arrived and were not handed over yet end the connection with
+ * TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS; bytes behind the command in the same
+ * on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
+ * ended or begun to.
+ */
+int tlsloop_conn_start_tls(tlsloop_conn conn);
+
+/**
  * Tells what is known of a connection: addresses, what TLS has agreed on, the peer's certificate, counts. Text is cut to
  * fit and ends in 0; the struct outlives the connection.
  *
  * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL for NULL
  * or a `size` that is not set.
- *
- * # Safety
- * `out` is NULL or a struct of the size that it states.
  */
 int tlsloop_conn_info(tlsloop_conn conn, struct tlsloop_info *out);
 
@@ -1036,9 +986,6 @@ int tlsloop_conn_info(tlsloop_conn conn, struct tlsloop_info *out);
  * Any thread; in on_disconnect too. Returns TLSLOOP_OK; TLSLOOP_EINVAL if there is too little room, with `*len` set, so a
  * first call with room 0 asks for the length; TLSLOOP_ESTATE if the peer has shown none; TLSLOOP_ECLOSED if the connection
  * has ended.
- *
- * # Safety
- * `len` is NULL or writable; `der` is NULL or has `*len` writable bytes.
  */
 int tlsloop_conn_peer_certificate(tlsloop_conn conn, void *der, size_t *len);
 
@@ -1060,19 +1007,99 @@ void *tlsloop_conn_data(tlsloop_conn conn);
  *
  * Any thread, any callback. What returned TLSLOOP_OK runs exactly once, before the connection's on_disconnect. Returns
  * TLSLOOP_OK; TLSLOOP_ECLOSED if the connection has ended; TLSLOOP_EINVAL if `run` is NULL.
- *
- * # Safety
- * `run` may be called on the worker's thread with `arg`.
  */
 int tlsloop_conn_post(tlsloop_conn conn, void (*run)(tlsloop_conn conn, void *arg), void *arg);
 
 /**
  * tlsloop_conn_post() in `ms` milliseconds, or earlier if the connection ends first.
- *
- * # Safety
- * As tlsloop_conn_post().
  */
 int tlsloop_conn_post_after(tlsloop_conn conn, unsigned int ms, void (*run)(tlsloop_conn conn, void *arg), void *arg);
+
+/**
+ * Connects to a server: look-up, connection and, in TLSLOOP_MODE_TLS, the handshake, all within `connect_timeout_ms`.
+ *
+ * Every address of a name is tried until one answers. The server's certificate must come from somebody who is trusted and
+ * carry `server_name`, unless `config->tls` says TLSLOOP_VERIFY_NONE or has a pin. An earlier session with the same
+ * `config->tls`, host and port is resumed where the server allows it. `config` and its texts are read during the call only;
+ * `config->tls` keeps a reference of the client's own and is frozen. `*out` is written on TLSLOOP_OK only; the host ends
+ * the client with tlsloop_client_close(). A look-up that takes longer than it may is left to a thread that ends with it.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong; TLSLOOP_ETIMEDOUT; TLSLOOP_ESYS where the name has no
+ * address or the connection was refused or reset; TLSLOOP_ETRUNCATED if the server left during the handshake;
+ * TLSLOOP_EVERIFY if its certificate is not trusted; TLSLOOP_ETLS for an alert or another failure of TLS.
+ * tlsloop_last_error() names the server and has errno's or OpenSSL's own words.
+ */
+int tlsloop_client_connect(const struct tlsloop_client_config *config, struct tlsloop_client **out);
+
+/**
+ * Sends `len` bytes: all of them have been handed to the kernel when it returns TLSLOOP_OK. `len` 0 sends nothing.
+ *
+ * While the server takes none, what it sends meanwhile is taken in and kept for tlsloop_client_recv(): as many bytes as
+ * this call sends, and 4 MiB more. After a failure nobody knows how much has left, so every later call answers the same;
+ * tlsloop_client_recv() goes on.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ECLOSED after tlsloop_client_end(); TLSLOOP_ETIMEDOUT after `io_timeout_ms` in all;
+ * TLSLOOP_ESYS if the connection was reset; TLSLOOP_ETLS if the server said by an alert why it left; TLSLOOP_EINVAL for
+ * NULL.
+ */
+int tlsloop_client_send(struct tlsloop_client *client, const void *data, size_t len);
+
+/**
+ * Receives up to `len` bytes into `buf`, and waits until there is one.
+ *
+ * Returns how many; 0 when the server has ended in good order (close_notify, in plain text FIN), and again 0 from then on.
+ * Otherwise a code, which comes again from then on, except for the time-out: TLSLOOP_ETRUNCATED if the server ended
+ * without close_notify, so that data may be missing; TLSLOOP_ESYS if the connection was reset; TLSLOOP_ETLS for an alert
+ * or another failure of TLS; TLSLOOP_ETIMEDOUT if nothing came for `io_timeout_ms`; TLSLOOP_EINVAL for NULL or a `len` of
+ * 0. What arrived before an end is received before it.
+ */
+long tlsloop_client_recv(struct tlsloop_client *client, void *buf, size_t len);
+
+/**
+ * Ends this side's direction, with close_notify (in plain text FIN): the server knows that it has everything. Receiving
+ * goes on.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ECLOSED if it was called before; otherwise as tlsloop_client_send().
+ */
+int tlsloop_client_end(struct tlsloop_client *client);
+
+/**
+ * TLSLOOP_MODE_STARTTLS: begins TLS, after the server has agreed to it in plain text, and waits for the handshake within
+ * another `connect_timeout_ms`. The server's certificate is verified as by tlsloop_client_connect().
+ *
+ * The host must have received all of the server's answer: bytes that have arrived behind it may be anybody's, and make
+ * the call fail with TLSLOOP_ETLS. After any failure but TLSLOOP_ESTATE and TLSLOOP_EINVAL the client is of no use but to
+ * be closed.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESTATE in another mode or the second time; otherwise as tlsloop_client_connect().
+ */
+int tlsloop_client_start_tls(struct tlsloop_client *client);
+
+/**
+ * Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
+ *
+ * It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
+ * arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
+ * TLSLOOP_ESTATE in a forked child.
+ */
+int tlsloop_client_close(struct tlsloop_client *client);
+
+/**
+ * The client's descriptor, for its options or to wait for several things at once. It stays the client's: the host
+ * neither reads, writes nor closes it. Bytes that tlsloop_client_recv() would give at once may have left it already, and
+ * that it is readable does not mean that there are any.
+ *
+ * Returns the descriptor, or TLSLOOP_EINVAL for NULL.
+ */
+int tlsloop_client_fd(const struct tlsloop_client *client);
+
+/**
+ * Tells what is known of the connection, as tlsloop_conn_info() does: `peer` and the certificate are the server's, `sni`
+ * is the name that was asked for.
+ *
+ * Returns TLSLOOP_OK, or TLSLOOP_EINVAL for NULL or a `size` that is not set.
+ */
+int tlsloop_client_info(const struct tlsloop_client *client, struct tlsloop_info *out);
 
 /** TLS 1.2 (RFC 5246), the number on the wire. */
 #define TLSLOOP_TLS1_2 0x0303

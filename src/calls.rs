@@ -27,28 +27,27 @@ pub(crate) fn send(id: Id, parts: &[&[u8]]) -> Result<()> {
     };
     if let Err(error) = &sent
         && error.code() == Code::Full
-        && let Some(inbox) = registry::find(id)?.0.inbox()
     {
-        inbox.counters.sends_refused.add_shared(1);
+        registry::find(id)?.0.with_inbox(|inbox| inbox.counters.sends_refused.add_shared(1));
     }
     sent
 }
 
 fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     let (lane, cell) = registry::find(id)?;
-    let inbox = lane.inbox().ok_or_else(Error::closed)?;
+    let high_water = lane.with_inbox(|inbox| inbox.high_water).ok_or_else(Error::closed)?;
     let mut state = cell.lock(id.generation())?;
     let len = parts.iter().map(|part| part.len()).sum();
     let mut bytes = Vec::new();
     let room = state.left.as_mut().map_or(&mut bytes, |left| &mut left.bytes);
     room.try_reserve(len).map_err(|error| Error::new(Code::NoMemory, format!("the send queue: {error}")))?;
-    cell.gauge.accept(len, inbox.high_water, true).map_err(refused)?;
+    cell.gauge.accept(len, high_water, true).map_err(refused)?;
     parts.iter().for_each(|part| room.extend_from_slice(part));
     // Only now is there something that the worker has to be told of.
     if state.left.is_none() {
         state.left = Some(Box::new(Left { bytes, asks: Vec::new() }));
         drop(state);
-        inbox.push(Note::Left(id));
+        lane.with_inbox(|inbox| inbox.push(Note::Left(id)));
     }
     Ok(())
 }
@@ -74,12 +73,11 @@ fn ask(id: Id, ask: Ask, mark: Option<Mark>) -> Result<()> {
 
 /// Leaves something in a cell and tells the worker, if nothing was there before.
 fn leave(lane: &Lane, cell: &Cell, id: Id, state: &mut State, put: impl FnOnce(&mut Left)) -> Result<()> {
-    let inbox = lane.inbox().ok_or_else(Error::closed)?;
     let is_first = state.left.is_none();
     put(state.left.get_or_insert_default());
     cell.gauge.mark_left();
     if is_first {
-        inbox.push(Note::Left(id));
+        lane.with_inbox(|inbox| inbox.push(Note::Left(id)));
     }
     Ok(())
 }
@@ -102,6 +100,14 @@ pub(crate) fn abort(id: Id) -> Result<()> {
 /// Holds back what arrives, or goes on with it.
 pub(crate) fn pause(id: Id, paused: bool) -> Result<()> {
     ask(id, Ask::Pause(paused), None)
+}
+
+/// Goes over to TLS; only from a callback of the connection's own.
+pub(crate) fn start_tls(id: Id) -> Result<()> {
+    let (_, cell) = registry::find(id)?;
+    drop(cell.lock(id.generation())?);
+    let why = "tlsloop_conn_start_tls: only in a callback of the connection or in a posted function";
+    shard::start_tls(id).unwrap_or_else(|| Err(Error::state(why)))
 }
 
 /// Sets the idle timeout in milliseconds, from now; `None`: never.

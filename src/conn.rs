@@ -6,8 +6,10 @@
 
 mod deadline;
 mod input;
+mod opening;
 mod output;
 
+pub(crate) use opening::Opening;
 pub(crate) use output::refused;
 
 use std::os::fd::BorrowedFd;
@@ -34,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) close_timeout: Option<u64>,
     pub(crate) high_water: usize,
     pub(crate) low_water: usize,
+    /// The host may start TLS on a connection in plain text.
+    pub(crate) may_start_tls: bool,
     /// The host is told of the peer's end, and ends the connection itself.
     pub(crate) wants_end: bool,
 }
@@ -55,8 +59,14 @@ pub(crate) struct Tools<'a> {
 pub(crate) enum News {
     /// Nothing.
     Nothing,
+    /// The PROXY header was read: it is known who the client is.
+    Introduced,
+    /// A handshake begins: [`Conn::secure`] gives it what it needs.
+    Hello,
     /// The connection is up.
     Connected,
+    /// TLS is up on a connection that began in plain text.
+    Secured,
     /// So many bytes of plaintext lie in [`Tools::plain`].
     Data(usize),
     /// The peer has sent close_notify.
@@ -68,8 +78,8 @@ pub(crate) enum News {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Not up yet.
-    Handshake,
+    /// On its way up, or from plain text to TLS.
+    Opening,
     /// Up: data flows.
     Open,
     /// What is queued leaves, then our end; what arrives is dropped.
@@ -142,6 +152,9 @@ pub(crate) struct Conn {
     /// Of the queued bytes, those that are encrypted and not yet with the kernel.
     in_flight: usize,
     phase: Phase,
+    opening: Opening,
+    /// Bytes at the front of the queue that leave in plain text before TLS begins.
+    plain_left: usize,
     inbound: Inbound,
     outbound: Outbound,
     verdict: Option<Box<Verdict>>,
@@ -168,19 +181,23 @@ pub(crate) struct Conn {
     /// A write failed while bytes of the host's were on their way.
     lost: bool,
     wants_reset: bool,
+    /// Refused on its way up: the host is not told.
+    is_refused: bool,
 }
 
 impl Conn {
-    /// A connection that is to come up over `stream`.
-    pub(crate) fn new(id: Id, cell: &'static Cell, link: Link, stream: Stream, tools: &Tools<'_>) -> Conn {
+    /// A connection that begins with `opening`.
+    pub(crate) fn new(id: Id, cell: &'static Cell, link: Link, opening: Opening, tools: &Tools<'_>) -> Conn {
         Conn {
             id,
             cell,
             link,
-            stream,
+            stream: Stream::Plain,
             queue: Queue::new(),
             in_flight: 0,
-            phase: Phase::Handshake,
+            phase: Phase::Opening,
+            opening,
+            plain_left: 0,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
             verdict: None,
@@ -199,6 +216,7 @@ impl Conn {
             fin_sent: false,
             lost: false,
             wants_reset: false,
+            is_refused: false,
         }
     }
 
@@ -222,9 +240,9 @@ impl Conn {
         self.announced
     }
 
-    /// Whether its next step is one of a handshake, which costs more than any other.
-    pub(crate) fn is_shaking_hands(&self) -> bool {
-        self.phase == Phase::Handshake
+    /// Whether it is on its way up: its next step may be one of a handshake, which costs more than any other.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.phase == Phase::Opening
     }
 
     /// Whether it is to be retired.
@@ -256,7 +274,11 @@ impl Conn {
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
-            Phase::Handshake => self.finish(verdict),
+            // Plain text may have gone over to TLS with bytes still to be sent: they wait for TLS, and so does the end.
+            Phase::Opening if self.announced && self.has_unsent() => {
+                self.verdict.get_or_insert_with(|| Box::new(verdict));
+            }
+            Phase::Opening => self.finish(verdict),
             Phase::Open => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
                 self.phase = Phase::Closing;
@@ -267,6 +289,17 @@ impl Conn {
             }
             Phase::Closing | Phase::Over => {}
         }
+    }
+
+    /// Turns it away on its way up, without a word to the host.
+    pub(crate) fn refuse(&mut self) {
+        self.is_refused = true;
+        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
+    }
+
+    /// Whether it was turned away.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Resets it at once.
@@ -306,7 +339,7 @@ impl Conn {
     /// What it means that the host ends the connection now.
     fn close_verdict(&self) -> Verdict {
         match (self.phase, &self.inbound) {
-            (Phase::Handshake, _) => {
+            (Phase::Opening, _) if !self.announced => {
                 Verdict::new(Reason::Host, Code::Closed, "the host closed the connection before it was up")
             }
             (_, Inbound::Ended(true)) => Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection"),
@@ -348,7 +381,7 @@ impl Conn {
     /// Whether another visit would find something to do without a new event.
     pub(crate) fn wants_visit(&self) -> bool {
         match self.phase {
-            Phase::Handshake => self.link.has_more(),
+            Phase::Opening => self.can_open(),
             Phase::Open => match self.inbound {
                 Inbound::Open => !self.paused && self.link.has_more(),
                 Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
@@ -372,7 +405,7 @@ impl Conn {
     }
 
     /// What is known of it, with what `change` adds.
-    fn learn(&self, change: impl FnOnce(&mut Facts)) {
+    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
         if let Some(facts) = self.cell.facts() {
             let mut facts = (*facts).clone();
             change(&mut facts);

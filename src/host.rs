@@ -1,5 +1,7 @@
 //! What the core may tell the program: one trait, implemented over C callbacks and in tests.
 
+use std::ffi::CStr;
+
 use crate::error::Code;
 use crate::id::Id;
 
@@ -29,6 +31,24 @@ pub enum Reason {
     System = 9,
 }
 
+impl Reason {
+    /// Its name, as C and the log have it.
+    pub fn name(self) -> &'static CStr {
+        match self {
+            Reason::Peer => c"peer",
+            Reason::Host => c"host",
+            Reason::Truncated => c"truncated",
+            Reason::Reset => c"reset",
+            Reason::Protocol => c"protocol",
+            Reason::IdleTimeout => c"idle_timeout",
+            Reason::SendTimeout => c"send_timeout",
+            Reason::Stopped => c"stopped",
+            Reason::Aborted => c"aborted",
+            Reason::System => c"system",
+        }
+    }
+}
+
 /// How many slots the statistics keep for reasons.
 pub const REASON_SLOTS: usize = 16;
 
@@ -44,6 +64,21 @@ pub enum Level {
     Info = 3,
     /// Life of each connection.
     Debug = 4,
+}
+
+impl Level {
+    const ALL: [(Level, &'static str); 4] =
+        [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info"), (Level::Debug, "debug")];
+
+    /// Its name, as `TLSLOOP_LOG` has it.
+    pub fn name(self) -> &'static str {
+        Level::ALL[self as usize - 1].1
+    }
+
+    /// The level of that name.
+    pub fn from_name(name: &str) -> Option<Level> {
+        Level::ALL.into_iter().find(|(_, known)| *known == name).map(|(level, _)| level)
+    }
 }
 
 /// The program that uses the library.

@@ -24,6 +24,8 @@ pub(crate) enum Note {
 pub(crate) struct Newcomer {
     pub(crate) key: Key,
     pub(crate) fd: OwnedFd,
+    /// It begins with a PROXY header.
+    pub(crate) proxied: bool,
 }
 
 /// The requests to one worker.

@@ -14,8 +14,10 @@ pub(crate) struct Facts {
     pub(crate) peer: Address,
     /// The balancer that sent a PROXY header.
     pub(crate) balancer: Option<Address>,
-    /// The address that it counts for at the limits.
+    /// The address that it counts for at the limit per address.
     pub(crate) admitted_as: Option<IpAddr>,
+    /// The host handed it in itself, so it is not asked whether to take it.
+    pub(crate) is_invited: bool,
     /// What the handshake settled.
     pub(crate) tls: Option<TlsFacts>,
     /// When it was accepted or begun.
@@ -24,8 +26,8 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// What is known before the first byte.
-    pub(crate) fn new(peer: Address) -> Facts {
-        Facts { admitted_as: peer.ip(), peer, balancer: None, tls: None, born: Instant::now() }
+    pub(crate) fn new(peer: Address, admitted_as: Option<IpAddr>) -> Facts {
+        Facts { peer, balancer: None, admitted_as, is_invited: false, tls: None, born: Instant::now() }
     }
 }
 

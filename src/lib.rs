@@ -9,6 +9,7 @@
 pub mod address;
 mod calls;
 mod cell;
+pub mod client;
 mod conn;
 pub mod contain;
 pub mod error;
@@ -23,6 +24,7 @@ mod listener;
 pub mod proxy;
 pub mod queue;
 mod registry;
+mod resolver;
 pub mod server;
 mod service;
 pub mod slab;

@@ -1,9 +1,11 @@
 //! Where connections come in: listening sockets, and one worker's share in one.
 
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -11,6 +13,17 @@ use crate::error::{Code, Error, Result};
 use crate::slab::Key;
 use crate::sys::epoll::{Epoll, Interest};
 use crate::sys::socket;
+
+/// Where connections come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port; without an address, both families.
+    Address(Option<String>, u16),
+    /// This listening socket, which passes to the server when the start succeeds.
+    Socket(RawFd),
+    /// Only from the host.
+    Nowhere,
+}
 
 /// Binds and listens where the host asked for it.
 pub(crate) fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<OwnedFd> {
@@ -21,11 +34,67 @@ pub(crate) fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<O
         if path.is_empty() {
             return Err(Error::invalid("address: \"unix:\" without a path"));
         }
-        let listening = socket::listen_unix(Path::new(path), backlog);
+        let listening = listen_at_path(Path::new(path), backlog);
         return listening.map_err(|error| Error::system(format!("address \"{text}\""), &error));
     }
     let address = resolve(text, port)?;
     socket::listen_inet(address, backlog).map_err(|error| Error::system(format!("address {address}"), &error))
+}
+
+/// Listens at a path. The file of a server that is gone, which nobody listens behind, is replaced.
+fn listen_at_path(path: &Path, backlog: i32) -> io::Result<OwnedFd> {
+    match socket::listen_unix(path, backlog) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) && is_stale(path) => {
+            fs::remove_file(path)?;
+            socket::listen_unix(path, backlog)
+        }
+        other => other,
+    }
+}
+
+fn is_stale(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: io::Error| error.raw_os_error() == Some(libc::ECONNREFUSED);
+    is_socket && socket::connect(&Address::unix(path)).is_err_and(refused)
+}
+
+/// The file of a unix socket: it is removed with the server, unless another has taken its place.
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// The file that a server has just made; `None` where it made none.
+    pub(crate) fn made_by(listen: &Listen, address: &Address) -> Option<SocketFile> {
+        let (Listen::Address(..), Address::Unix(path)) = (listen, address) else { return None };
+        let identity = SocketFile::identity(path)?;
+        Some(SocketFile { path: path.to_path_buf(), identity })
+    }
+
+    fn identity(path: &Path) -> Option<(u64, u64)> {
+        fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    }
+
+    /// Removes it.
+    pub(crate) fn remove(self) {
+        if SocketFile::identity(&self.path) == Some(self.identity) {
+            // Nobody is left to be told of a failure; the next server sees that nobody listens there.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where connections of a host that uses `select` begin: its own descriptors stay below FD_SETSIZE.
+const ABOVE_SELECT: RawFd = 1024;
+
+/// A duplicate of a connection's descriptor that leaves the low numbers to the host; `None` if the process may have none
+/// that high, and then `select` is no concern either.
+pub(crate) fn above_select(fd: RawFd) -> io::Result<Option<OwnedFd>> {
+    match socket::with_raw(fd, |fd| socket::duplicate(fd, ABOVE_SELECT)) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        moved => moved.map(Some),
+    }
 }
 
 /// Both families by one socket, or IPv4 alone where the kernel has no IPv6.
@@ -51,7 +120,7 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
 /// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
 pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
-    match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+    match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
         None => return Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),

@@ -102,8 +102,9 @@ impl Lane {
         self.names.lock().release(key);
     }
 
-    /// The inbox of the worker that has the lane.
-    pub(crate) fn inbox(&self) -> Option<Arc<Inbox>> {
-        self.inbox.lock().clone()
+    /// Uses the inbox of the worker that has the lane. The worker gives it up under the same lock, so nobody still holds its
+    /// descriptor when the server has stopped.
+    pub(crate) fn with_inbox<R>(&self, act: impl FnOnce(&Inbox) -> R) -> Option<R> {
+        self.inbox.lock().as_deref().map(act)
     }
 }

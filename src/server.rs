@@ -16,14 +16,18 @@ use crate::host::{Host, Level};
 use crate::id::{Id, MAX_WORKERS};
 use crate::inbox::{Inbox, Newcomer, Note};
 use crate::info::Facts;
-use crate::listener;
+pub use crate::listener::Listen;
+use crate::listener::{self, SocketFile};
+pub use crate::service::Mode;
 use crate::service::{Service, Stage, Terms};
 use crate::stats::Snapshot;
 use crate::sys::wake::Wake;
 use crate::sys::{fork, socket, thread};
 use crate::tls::policy::{Policy, ServerContext};
+use crate::trust::TrustedSources;
+pub use crate::worker::Timeout;
 use crate::worker::shard::in_callback;
-use crate::worker::{LONGEST, Timeout, Worker};
+use crate::worker::{LONGEST, Worker};
 
 /// Who runs a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +40,6 @@ pub enum Workers {
     HostDriven,
 }
 
-/// Where connections come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// An address and a port; without an address, both families.
-    Address(Option<String>, u16),
-    /// This listening socket, which passes to the server when the start succeeds.
-    Socket(RawFd),
-    /// Only from the host.
-    Nowhere,
-}
-
 /// What a server is to be. Times are in milliseconds; `None`: never.
 #[derive(Clone)]
 pub struct Config {
@@ -54,7 +47,11 @@ pub struct Config {
     pub listen: Listen,
     /// The queue of the listening socket.
     pub backlog: i32,
-    /// Certificates and policy; `None`: plain text.
+    /// What it speaks.
+    pub mode: Mode,
+    /// Who sends a PROXY header before anything else; nobody else is taken then.
+    pub balancers: Option<TrustedSources>,
+    /// Certificates and policy; only plain mode needs none.
     pub policy: Option<Arc<Policy>>,
     /// Who runs it.
     pub workers: Workers,
@@ -107,7 +104,7 @@ impl Gate {
 enum Crew {
     Threads(Vec<JoinHandle<()>>),
     /// The one worker, for whoever polls.
-    HostDriven(Mutex<Worker>),
+    HostDriven(Box<Mutex<Worker>>),
 }
 
 /// A running server.
@@ -123,6 +120,8 @@ pub struct Server {
     next: AtomicUsize,
     /// The descriptor that a host watches.
     fd: Option<RawFd>,
+    /// The file of a unix socket that this server made, and nobody else was given.
+    socket_file: Mutex<Option<SocketFile>>,
     _live: fork::Live,
 }
 
@@ -170,12 +169,13 @@ impl Server {
             crew: Crew::Threads(Vec::new()),
             gate: Arc::new(Gate::default()),
             busy,
-            address,
             stop_requested: AtomicBool::new(false),
             stop_wake,
             waiting: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             fd,
+            socket_file: Mutex::new(address.as_ref().and_then(|address| SocketFile::made_by(&config.listen, address))),
+            address,
             _live: live,
         };
         server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;
@@ -191,7 +191,7 @@ impl Server {
     fn employ(&mut self, config: &Config, workers: Vec<Worker>) -> Result<()> {
         if config.workers == Workers::HostDriven {
             if let Some(worker) = workers.into_iter().next() {
-                self.crew = Crew::HostDriven(Mutex::new(worker));
+                self.crew = Crew::HostDriven(Box::new(Mutex::new(worker)));
             }
             return Ok(());
         }
@@ -292,7 +292,10 @@ impl Server {
     pub fn listen_fd(&self) -> Result<OwnedFd> {
         let listener = self.service.listener.lock().clone();
         let listener = listener.ok_or_else(|| Error::state("the server has no listening socket, or no longer"))?;
-        socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))
+        let duplicate = socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))?;
+        // The successor goes on under the same path.
+        self.socket_file.lock().take();
+        Ok(duplicate)
     }
 
     /// Uses another policy for new handshakes; connections live on.
@@ -311,7 +314,7 @@ impl Server {
     /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
     pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
         let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
-        match socket::with_raw(fd, |fd| socket::is_listening(fd)).map_err(told)? {
+        match socket::with_raw(fd, socket::is_listening).map_err(told)? {
             Some(false) => {}
             Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
             None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),
@@ -325,26 +328,35 @@ impl Server {
         if self.service.stage() == Stage::Stopping {
             return Err(Error::closed());
         }
+        let proxied = match &self.service.balancers {
+            Some(trusted) if !trusted.trusts(&peer) => {
+                return Err(Error::state(format!("fd {fd}: {peer} is not among config->proxy_trusted")));
+            }
+            trusted => trusted.is_some(),
+        };
+        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        self.service.admit(peer.ip()).map_err(|_| Error::state("the limit of connections is reached"))?;
-        let prepared = socket::with_raw(fd, socket::adopt_flags);
-        if let Err(error) = prepared {
-            self.service.dismiss(peer.ip());
-            return Err(told(error));
-        }
         let inbox = &self.service.inboxes[number];
-        let Some(lane) = inbox.lane() else {
-            self.service.dismiss(peer.ip());
-            return Err(Error::closed());
-        };
-        let Some((key, id, cell)) = lane.name() else {
-            self.service.dismiss(peer.ip());
-            return Err(Error::state("the worker has no room for another connection"));
-        };
-        let fd = socket::take(fd);
-        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(Facts::new(peer)));
+        let named = socket::with_raw(fd, socket::adopt_flags)
+            .map_err(told)
+            .and_then(|()| inbox.lane().ok_or_else(Error::closed))
+            .and_then(|lane| {
+                let named = lane.name().map(|name| (lane, name));
+                named.ok_or_else(|| Error::state("the worker has no room for another connection"))
+            });
+        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(None))?;
+        let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
+        let moved = moved.map_err(told).inspect_err(|_| {
+            lane.forget(key);
+            self.service.dismiss(None);
+        })?;
+        // Only now nothing can fail any more, and the descriptor is ours.
+        let given = socket::take(fd);
+        let fd = moved.unwrap_or(given);
+        let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
+        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);
-        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd })));
+        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
     }
 
@@ -367,6 +379,9 @@ impl Drop for Server {
             Crew::HostDriven(worker) => while worker.get_mut().poll(Timeout::Forever) {},
         }
         self.busy.iter().for_each(exit::forget);
+        if let Some(file) = self.socket_file.get_mut().take() {
+            file.remove();
+        }
     }
 }
 
@@ -379,8 +394,11 @@ fn terms(config: &Config, host: &dyn Host) -> Terms {
             close_timeout: config.close_timeout,
             high_water: config.high_water,
             low_water: config.low_water,
+            may_start_tls: config.mode == Mode::StartTls,
             wants_end: host.wants_end(),
         },
+        mode: config.mode,
+        balancers: config.balancers.clone(),
         log_level: config.log_level,
         host_driven: config.workers == Workers::HostDriven,
         max_connections: config.max_connections,
@@ -406,3 +424,9 @@ impl Service {
         }
     }
 }
+
+/// A server is used from many threads at once.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Server>();
+};

@@ -9,10 +9,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::conn::Limits;
+use crate::conn::{Limits, Opening};
 use crate::host::{Host, Level};
 use crate::inbox::Inbox;
+use crate::proxy::Reader;
+use crate::sys::terminal;
 use crate::tls::policy::ServerContext;
+use crate::trust::TrustedSources;
 
 /// How far a server has gone towards its end; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,17 +29,35 @@ pub(crate) enum Stage {
     Stopping = 2,
 }
 
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// TLS from the first byte.
+    Tls,
+    /// Plain text.
+    Plain,
+    /// Plain text, until the host starts TLS.
+    StartTls,
+    /// What the first bytes say.
+    Detect,
+}
+
 /// The state of a server that is not one worker's.
 pub(crate) struct Service {
     pub(crate) host: Box<dyn Host>,
     pub(crate) limits: Limits,
-    pub(crate) log_level: Level,
+    mode: Mode,
+    /// Who may send a PROXY header, and must.
+    pub(crate) balancers: Option<TrustedSources>,
+    log_level: Level,
+    /// What somebody at the terminal asked to see, by TLSLOOP_LOG.
+    terminal_level: Option<Level>,
     pub(crate) host_driven: bool,
     /// 0: none.
-    pub(crate) max_connections: usize,
-    pub(crate) max_handshakes: usize,
+    max_connections: usize,
+    max_handshakes: usize,
     /// 0: none.
-    pub(crate) max_per_ip: usize,
+    max_per_ip: usize,
     /// The context for new handshakes.
     pub(crate) context: Mutex<Option<Arc<ServerContext>>>,
     /// The listening socket; workers keep a reference while they accept.
@@ -62,6 +83,8 @@ pub(crate) enum Refused {
 /// The parts of a service that its configuration decides.
 pub(crate) struct Terms {
     pub(crate) limits: Limits,
+    pub(crate) mode: Mode,
+    pub(crate) balancers: Option<TrustedSources>,
     pub(crate) log_level: Level,
     pub(crate) host_driven: bool,
     pub(crate) max_connections: usize,
@@ -81,7 +104,10 @@ impl Service {
         Service {
             host,
             limits: terms.limits,
+            mode: terms.mode,
+            balancers: terms.balancers,
             log_level: terms.log_level,
+            terminal_level: terminal::variable(c"TLSLOOP_LOG").as_deref().and_then(Level::from_name),
             host_driven: terms.host_driven,
             max_connections: terms.max_connections,
             max_handshakes: terms.max_handshakes,
@@ -95,6 +121,16 @@ impl Service {
             handshakes: AtomicUsize::new(0),
             by_ip: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// How a connection begins; `proxied`: with a PROXY header.
+    pub(crate) fn opening(&self, proxied: bool) -> Opening {
+        let opening = match self.mode {
+            Mode::Tls => Opening::Hello,
+            Mode::Plain | Mode::StartTls => Opening::Plain,
+            Mode::Detect => Opening::Detection,
+        };
+        if proxied { Opening::Introduction(Box::new(Reader::new()), Box::new(opening)) } else { opening }
     }
 
     /// How far it has gone.
@@ -128,34 +164,50 @@ impl Service {
 
     /// Writes a line to the host's log, if it is to be so loud.
     pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> String) {
+        let to_terminal = self.terminal_level.is_some_and(|loudest| level <= loudest);
+        if level > self.log_level && !to_terminal {
+            return;
+        }
+        let line = line();
+        if to_terminal {
+            terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
+        }
         if level <= self.log_level {
-            self.host.on_log(level, &line());
+            self.host.on_log(level, &line);
         }
     }
 
-    /// Counts a connection in, within the limits.
-    pub(crate) fn admit(&self, ip: Option<IpAddr>) -> Result<(), Refused> {
+    /// Counts a connection in, within the limit.
+    pub(crate) fn admit(&self) -> Result<(), Refused> {
         let before = self.connections.fetch_add(1, Ordering::AcqRel);
         if self.max_connections != 0 && before >= self.max_connections {
             self.connections.fetch_sub(1, Ordering::AcqRel);
             return Err(Refused::Limit);
         }
-        if let (Some(ip), true) = (ip, self.max_per_ip != 0) {
-            let mut by_ip = self.by_ip.lock();
-            let count = by_ip.entry(ip).or_insert(0);
-            if *count >= self.max_per_ip {
-                self.connections.fetch_sub(1, Ordering::AcqRel);
-                return Err(Refused::PerIp);
-            }
-            *count += 1;
-        }
         Ok(())
+    }
+
+    /// Counts it for its address, within that limit; answers what to give to [`Service::dismiss`].
+    pub(crate) fn admit_ip(&self, ip: Option<IpAddr>) -> Result<Option<IpAddr>, Refused> {
+        let Some(ip) = ip.filter(|_| self.max_per_ip != 0) else { return Ok(None) };
+        let mut by_ip = self.by_ip.lock();
+        let count = by_ip.entry(ip).or_insert(0);
+        if *count >= self.max_per_ip {
+            return Err(Refused::PerIp);
+        }
+        *count += 1;
+        Ok(Some(ip))
     }
 
     /// Counts a connection out that was counted in.
     pub(crate) fn dismiss(&self, ip: Option<IpAddr>) {
         self.connections.fetch_sub(1, Ordering::AcqRel);
-        if let (Some(ip), true) = (ip, self.max_per_ip != 0) {
+        self.dismiss_ip(ip);
+    }
+
+    /// Undoes [`Service::admit_ip`].
+    pub(crate) fn dismiss_ip(&self, ip: Option<IpAddr>) {
+        if let Some(ip) = ip {
             let mut by_ip = self.by_ip.lock();
             if let Some(count) = by_ip.get_mut(&ip) {
                 *count -= 1;

@@ -35,7 +35,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections taken from the listener, adopted or begun.
+    /// Connections that the kernel handed out, refused ones included, or the host.
     accepted,
     /// Refused by `on_accept`.
     refused_callback,

@@ -3,7 +3,9 @@
 
 pub(crate) mod epoll;
 pub(crate) mod fork;
+pub(crate) mod poll;
 pub(crate) mod socket;
+pub(crate) mod terminal;
 pub(crate) mod thread;
 pub(crate) mod wake;
 

@@ -9,7 +9,6 @@ mod retire;
 pub(crate) mod shard;
 mod visit;
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ const DOOR: Key = Key { slot: 2, generation: 0 };
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timeout {
+pub enum Timeout {
     /// Until something happens.
     Forever,
     /// At most so many milliseconds.
@@ -70,8 +69,6 @@ struct Turn {
     door: Option<Door>,
     began: Instant,
     deadlines: Deadlines<Key>,
-    /// Handshakes that have something to do; they wait for those who have theirs behind them.
-    newcomers: VecDeque<Key>,
     ready: Vec<Ready>,
     notes: Vec<Note>,
     plain: Vec<u8>,
@@ -110,7 +107,6 @@ impl Worker {
             door,
             began: Instant::now(),
             deadlines: Deadlines::new(),
-            newcomers: VecDeque::new(),
             ready: Vec::with_capacity(EVENTS),
             notes: Vec::new(),
             plain: vec![0; PLAIN],
@@ -140,7 +136,7 @@ impl Worker {
         let (_, shard) = shard::enter(shard, |shard| {
             host.host.on_worker_start(number);
             while turn.goes_on(shard) {
-                turn.take(shard, Timeout::Forever);
+                turn.take_contained(shard, Timeout::Forever);
             }
             host.host.on_worker_stop(number);
         });
@@ -153,7 +149,7 @@ impl Worker {
         let Some(shard) = self.shard.take() else { return false };
         let turn = &mut self.turn;
         let (goes_on, shard) = shard::enter(shard, |shard| {
-            turn.take(shard, timeout);
+            turn.take_contained(shard, timeout);
             turn.goes_on(shard)
         });
         self.shard = shard;
@@ -172,6 +168,17 @@ impl Drop for Worker {
 impl Turn {
     fn goes_on(&self, shard: &Shard) -> bool {
         !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
+    }
+
+    /// One turn that a defect outside any connection does not end.
+    fn take_contained(&mut self, shard: &Shard, timeout: Timeout) {
+        let done = contain::run("a turn", || {
+            self.take(shard, timeout);
+            Ok(())
+        });
+        if let Err(error) = done {
+            self.service.log(Level::Error, || format!("event=defect why=\"{error}\""));
+        }
     }
 
     /// One turn: the work that is there, in an order that puts those who are served before those who come.
@@ -216,8 +223,7 @@ impl Turn {
     }
 
     fn has_leftovers(&self, shard: &Shard) -> bool {
-        shard.listed() > 0
-            || !self.newcomers.is_empty()
+        shard.has_listed()
             || (self.service.stage() >= Stage::Draining && self.door.is_some())
             || (self.service.stage() == Stage::Stopping && !self.stopping)
     }
@@ -244,7 +250,10 @@ impl Turn {
         for note in notes.drain(..) {
             match note {
                 Note::Left(id) => shard.list(Key { slot: id.slot() as u32, generation: id.generation() }),
-                Note::Newcomer(newcomer) => self.take_in(shard, *newcomer),
+                Note::Newcomer(newcomer) => {
+                    shard.inbox().counters.accepted.add(1);
+                    self.take_in(shard, *newcomer);
+                }
             }
         }
         self.notes = notes;
@@ -275,10 +284,10 @@ impl Turn {
             let key = Key::from_u64(event.key);
             let note = |conn: &mut crate::conn::Conn| {
                 conn.note(event.readable, event.writable, event.peer_ended, event.failed);
-                conn.is_shaking_hands()
+                conn.is_opening()
             };
             match shard.ask(key, note) {
-                Some(true) => self.newcomers.push_back(key),
+                Some(true) => shard.list(key),
                 Some(false) => self.visit(shard, key),
                 // It ended earlier in this batch: a stale key is nothing special.
                 None => {}
@@ -307,7 +316,7 @@ impl Turn {
     /// Connections that have more to do, those that were named when the turn began or in it.
     fn follow_agenda(&mut self, shard: &Shard) {
         for _ in 0..shard.listed() {
-            let Some(key) = shard.next_listed() else { return };
+            let Some(key) = shard.next_listed(true) else { return };
             self.visit(shard, key);
         }
     }
@@ -315,7 +324,7 @@ impl Turn {
     /// Handshakes, a few.
     fn welcome(&mut self, shard: &Shard) {
         for _ in 0..HANDSHAKES {
-            let Some(key) = self.newcomers.pop_front() else { return };
+            let Some(key) = shard.next_listed(false) else { return };
             self.visit(shard, key);
         }
     }

@@ -31,11 +31,10 @@ impl Conn {
         }
         match due {
             Due::Post => {}
-            Due::Handshake => self.finish(Verdict::new(
-                Reason::Protocol,
-                Code::TimedOut,
-                "the handshake was not done within its time",
-            )),
+            Due::Handshake => {
+                let why = "the handshake was not done within its time";
+                self.overrule(Verdict::new(Reason::IdleTimeout, Code::TimedOut, why));
+            }
             Due::Idle => {
                 // Good manners, as far as the kernel takes it at once.
                 self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
@@ -61,7 +60,7 @@ impl Conn {
         let moved = self.moved_in.max(self.moved_out);
         let post = self.posts.iter().map(|(when, _)| *when).min();
         let own: [Option<(u64, Due)>; 3] = match self.phase {
-            Phase::Handshake => [after(self.born, limits.handshake_timeout, Due::Handshake), None, None],
+            Phase::Opening => [after(self.born, limits.handshake_timeout, Due::Handshake), None, None],
             Phase::Open => [
                 after(moved, self.idle_timeout, Due::Idle),
                 if self.has_unsent() { after(self.moved_out, limits.send_timeout, Due::Send) } else { None },

@@ -4,9 +4,8 @@ use super::{Conn, Inbound, News, Outbound, Phase, Tools, Verdict};
 use crate::cell::Cell;
 use crate::error::{Code, Error};
 use crate::host::Reason;
-use crate::info::TlsFacts;
 use crate::queue::Mark;
-use crate::tls::stream::{End, Failure, Step, Stream};
+use crate::tls::stream::{End, Failure, Step};
 use crate::tls::wire::Wire;
 
 /// Room for one record's plaintext (RFC 8446, 5.1): OpenSSL then keeps nothing back.
@@ -31,57 +30,17 @@ impl Conn {
     /// One step with what has arrived. Until it answers [`News::Nothing`] there may be more to tell.
     pub(crate) fn read(&mut self, tools: &mut Tools<'_>) -> News {
         match self.phase {
-            Phase::Handshake => self.shake_hands(tools),
+            Phase::Opening => self.open(tools),
             Phase::Open => self.receive(tools),
             Phase::Closing => self.discard(tools),
             Phase::Over => News::Nothing,
         }
     }
 
-    fn shake_hands(&mut self, tools: &mut Tools<'_>) -> News {
-        let mut wire = Wire::new(&mut self.link, tools.bufs);
-        let step = self.stream.handshake(&mut wire);
-        drop(wire);
-        if let Some(error) = self.link.send_error() {
-            // Unless the peer itself said why it left.
-            if !matches!(step, Step::Failed(_)) && self.is_tls() {
-                self.fail(&Failure::socket(&error));
-                return News::Nothing;
-            }
-        }
-        match step {
-            Step::Done(()) => return self.connected(tools),
-            Step::WantRead | Step::WantWrite => {}
-            Step::End(_) => self.finish(Verdict::new(
-                Reason::Truncated,
-                Code::Truncated,
-                "the peer left before the handshake ended",
-            )),
-            Step::Failed(failure) => self.fail(&failure),
-        }
-        News::Nothing
-    }
-
-    fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
-    }
-
-    fn connected(&mut self, tools: &mut Tools<'_>) -> News {
-        if let Stream::Tls(tls) = &self.stream {
-            let facts = TlsFacts::of(tls.ssl());
-            tools.counters.handshakes.add(1);
-            tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
-            self.learn(|known| known.tls = Some(facts));
-        }
-        self.phase = Phase::Open;
-        self.announced = true;
-        self.moved_in = tools.now;
-        News::Connected
-    }
-
     fn receive(&mut self, tools: &mut Tools<'_>) -> News {
         match &self.inbound {
-            Inbound::Open if self.paused => News::Nothing,
+            // OpenSSL holds no plaintext back (see `gather`), so without news from the socket there is none.
+            Inbound::Open if self.paused || !self.link.has_more() => News::Nothing,
             Inbound::Open => self.gather(tools),
             Inbound::Pending(fate) if self.paused && !fate.cannot_wait() => News::Nothing,
             Inbound::Pending(_) => self.tell(tools),

@@ -44,12 +44,7 @@ impl Conn {
     /// Hands to the kernel what it takes, and does what is due behind it.
     pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> News {
         match self.phase {
-            Phase::Handshake => {
-                if !self.link.is_flushed() {
-                    Wire::new(&mut self.link, tools.bufs).flush();
-                }
-                return News::Nothing;
-            }
+            Phase::Opening => return self.flush_opening(tools),
             Phase::Over => return News::Nothing,
             Phase::Open | Phase::Closing => {}
         }
@@ -70,23 +65,45 @@ impl Conn {
         if drained { News::Drained } else { News::Nothing }
     }
 
+    /// On the way up only the handshake's own bytes leave, and plain text that was accepted before TLS was started.
+    fn flush_opening(&mut self, tools: &mut Tools<'_>) -> News {
+        if self.plain_left > 0 {
+            self.write_queue(tools);
+        } else if !self.link.is_flushed() {
+            Wire::new(&mut self.link, tools.bufs).flush();
+        }
+        if self.link.send_error().is_some() && self.announced {
+            self.lost = self.has_unsent();
+            self.fail_write();
+            return News::Nothing;
+        }
+        if self.release(tools) { News::Drained } else { News::Nothing }
+    }
+
     /// Encrypts and sends until the queue is empty or the kernel takes no more.
     fn write_queue(&mut self, tools: &mut Tools<'_>) -> Option<Failure> {
         if self.queue.is_empty() && self.link.is_flushed() {
             return None;
         }
+        let opening = self.phase == Phase::Opening;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let mut taken = wire.flush();
         let mut failure = None;
-        while !self.queue.is_empty() && !wire.link().is_blocked() && wire.link().send_error().is_none() {
+        while !wire.link().is_blocked() && wire.link().send_error().is_none() {
+            let front = self.queue.front();
+            let front = if opening { &front[..front.len().min(self.plain_left)] } else { front };
+            if front.is_empty() {
+                break;
+            }
             if wire.is_full() {
                 taken += wire.flush();
                 continue;
             }
-            match self.stream.write(&mut wire, self.queue.front()) {
+            match self.stream.write(&mut wire, front) {
                 Step::Done(n) => {
                     self.queue.consume(n, tools.pool);
                     self.in_flight += n;
+                    self.plain_left = self.plain_left.saturating_sub(n);
                 }
                 // A write that wants to read goes on when something has been read.
                 Step::WantRead | Step::WantWrite | Step::End(_) => break,
@@ -128,6 +145,7 @@ impl Conn {
                 return;
             }
             self.outbound = Outbound::Ended;
+            self.link.mute();
             self.moved_out = tools.now;
         }
         if self.outbound != Outbound::Ended {
@@ -159,7 +177,7 @@ impl Conn {
             Phase::Closing => self.phase = Phase::Over,
             Phase::Open if self.paused || matches!(self.inbound, Inbound::Ended(_)) => self.fail_write(),
             Phase::Open => self.link.readable(true),
-            Phase::Handshake | Phase::Over => {}
+            Phase::Opening | Phase::Over => {}
         }
     }
 }

@@ -8,8 +8,9 @@ use super::tls::policy;
 use super::types::*;
 use crate::error::{Error, Result};
 use crate::host::Level;
-use crate::server::{Config, Listen, Workers};
+use crate::server::{Config, Listen, Mode, Workers};
 use crate::tls::policy::Policy;
+use crate::trust::TrustedSources;
 
 /// The callbacks that a configuration names; without any, none is called.
 ///
@@ -33,7 +34,6 @@ pub(super) unsafe fn server_config(config: &tlsloop_server_config) -> Result<Con
             "config->send_low_water is {low_water}, above send_high_water ({high_water})"
         )));
     }
-    supported(config)?;
     Ok(Config {
         // SAFETY: as this function.
         listen: unsafe { listen(config)? },
@@ -42,6 +42,9 @@ pub(super) unsafe fn server_config(config: &tlsloop_server_config) -> Result<Con
             backlog if backlog > 0 => backlog,
             backlog => return Err(Error::invalid(format!("config->backlog is {backlog}"))),
         },
+        mode: mode(config.mode)?,
+        // SAFETY: as this function.
+        balancers: unsafe { balancers(config)? },
         // SAFETY: as this function.
         policy: unsafe { server_policy(config)? },
         workers: match config.workers {
@@ -66,18 +69,29 @@ pub(super) unsafe fn server_config(config: &tlsloop_server_config) -> Result<Con
     })
 }
 
-/// Members whose time has not come must be 0, so that no host believes in what does not happen.
-fn supported(config: &tlsloop_server_config) -> Result<()> {
-    let told = |what: String| Err(Error::invalid(format!("config->{what} is not supported by this release")));
-    match config.mode {
-        TLSLOOP_MODE_TLS | TLSLOOP_MODE_PLAIN => {}
-        TLSLOOP_MODE_STARTTLS | TLSLOOP_MODE_DETECT => return told(format!("mode {}", config.mode)),
-        mode => return Err(Error::invalid(format!("config->mode is {mode}"))),
+fn mode(mode: c_int) -> Result<Mode> {
+    match mode {
+        TLSLOOP_MODE_TLS => Ok(Mode::Tls),
+        TLSLOOP_MODE_PLAIN => Ok(Mode::Plain),
+        TLSLOOP_MODE_STARTTLS => Ok(Mode::StartTls),
+        TLSLOOP_MODE_DETECT => Ok(Mode::Detect),
+        mode => Err(Error::invalid(format!("config->mode is {mode}"))),
     }
-    if config.proxy_protocol != TLSLOOP_PROXY_OFF || !config.proxy_trusted.is_null() {
-        return told("proxy_protocol".to_owned());
+}
+
+/// # Safety
+/// As [`server_config`].
+unsafe fn balancers(config: &tlsloop_server_config) -> Result<Option<TrustedSources>> {
+    // SAFETY: as this function.
+    let trusted = unsafe { host_optional_text("config->proxy_trusted", config.proxy_trusted)? };
+    match (config.proxy_protocol, trusted) {
+        (TLSLOOP_PROXY_OFF, _) => Ok(None),
+        (TLSLOOP_PROXY_REQUIRED, Some(trusted)) => TrustedSources::parse(trusted).map(Some),
+        (TLSLOOP_PROXY_REQUIRED, None) => {
+            Err(Error::invalid("config->proxy_trusted is NULL, and config->proxy_protocol is TLSLOOP_PROXY_REQUIRED"))
+        }
+        (other, _) => Err(Error::invalid(format!("config->proxy_protocol is {other}"))),
     }
-    Ok(())
 }
 
 /// # Safety

@@ -7,8 +7,8 @@ use super::config::timeout;
 use super::guard::{guard, guard_ptr, guard_size};
 use super::read::{host_bytes, host_out, host_slices};
 use super::types::*;
-use super::write::{fill_struct, fill_text};
-use crate::calls::{self, Told};
+use super::write::fill_struct;
+use crate::calls;
 use crate::error::{Error, Result};
 use crate::id::Id;
 
@@ -111,6 +111,20 @@ pub extern "C" fn tlsloop_conn_set_idle_timeout(conn: tlsloop_conn, ms: c_uint) 
     guard("tlsloop_conn_set_idle_timeout", || calls::set_idle_timeout(id(conn)?, timeout(ms, None)))
 }
 
+/// Goes over from plain text to TLS, in TLSLOOP_MODE_STARTTLS; on_tls tells that it is up.
+///
+/// Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
+/// later ones wait for TLS. Bytes that had arrived and were not handed over yet end the connection with
+/// TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS; bytes behind the command in the same
+/// on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+///
+/// Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
+/// ended or begun to.
+#[unsafe(no_mangle)]
+pub extern "C" fn tlsloop_conn_start_tls(conn: tlsloop_conn) -> c_int {
+    guard("tlsloop_conn_start_tls", || calls::start_tls(id(conn)?))
+}
+
 /// Tells what is known of a connection: addresses, what TLS has agreed on, the peer's certificate, counts. Text is cut to
 /// fit and ends in 0; the struct outlives the connection.
 ///
@@ -124,40 +138,8 @@ pub unsafe extern "C" fn tlsloop_conn_info(conn: tlsloop_conn, out: *mut tlsloop
     guard("tlsloop_conn_info", || {
         let told = calls::info(id(conn)?)?;
         // SAFETY: the caller's promise.
-        unsafe { fill_struct("out", out, &info(&told)) }
+        unsafe { fill_struct("out", out, &(&told).into()) }
     })
-}
-
-fn info(told: &Told) -> tlsloop_info {
-    let mut info: tlsloop_info = super::read::zeroed();
-    let facts = &told.facts;
-    fill_text(&mut info.peer, &facts.peer.to_string());
-    fill_text(&mut info.local, &told.local.as_ref().map(ToString::to_string).unwrap_or_default());
-    fill_text(&mut info.balancer, &facts.balancer.as_ref().map(ToString::to_string).unwrap_or_default());
-    (info.peer_pid, info.peer_uid) = told.credentials.unwrap_or((-1, -1));
-    info.bytes_in = told.bytes_in;
-    info.bytes_out = told.bytes_out;
-    info.age_ms = u64::try_from(facts.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if let Some(tls) = &facts.tls {
-        info.is_tls = 1;
-        fill_text(&mut info.version, &tls.version.to_string_lossy());
-        fill_text(&mut info.cipher, &tls.cipher.to_string_lossy());
-        fill_text(&mut info.group, &tls.group);
-        fill_text(&mut info.alpn, &String::from_utf8_lossy(&tls.alpn));
-        fill_text(&mut info.sni, &tls.sni);
-        info.is_resumed = c_int::from(tls.is_resumed);
-        info.verify_result = tls.verify_result;
-        if let Some(certificate) = &tls.certificate {
-            info.has_certificate = 1;
-            fill_text(&mut info.subject, &certificate.subject());
-            fill_text(&mut info.issuer, &certificate.issuer());
-            fill_text(&mut info.sha256, &certificate.sha256_hex());
-            let (names, cut) = certificate.alt_names(info.san.len() - 1);
-            fill_text(&mut info.san, &names);
-            info.san_truncated = c_int::from(cut);
-        }
-    }
-    info
 }
 
 /// The peer's certificate in DER. `*len` is the room at `der` and becomes the certificate's length.

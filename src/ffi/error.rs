@@ -105,21 +105,6 @@ fn words_of(code: Code) -> &'static CStr {
     }
 }
 
-fn name_of(reason: Reason) -> &'static CStr {
-    match reason {
-        Reason::Peer => c"peer",
-        Reason::Host => c"host",
-        Reason::Truncated => c"truncated",
-        Reason::Reset => c"reset",
-        Reason::Protocol => c"protocol",
-        Reason::IdleTimeout => c"idle_timeout",
-        Reason::SendTimeout => c"send_timeout",
-        Reason::Stopped => c"stopped",
-        Reason::Aborted => c"aborted",
-        Reason::System => c"system",
-    }
-}
-
 // These four can neither fail nor panic and touch nothing that a fork could have left half done, so
 // they stand outside the guard.
 
@@ -157,7 +142,7 @@ pub extern "C" fn tlsloop_strerror(code: c_int) -> *const c_char {
 /// Never NULL, "unknown" for numbers that are no reason, and valid until the process ends. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn tlsloop_reason_name(reason: c_int) -> *const c_char {
-    reason_of(reason).map_or(c"unknown", name_of).as_ptr()
+    reason_of(reason).map_or(c"unknown", |reason| reason.name()).as_ptr()
 }
 
 /// What was wrong with the last call that failed on this thread, in one sentence.

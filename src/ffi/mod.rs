@@ -15,9 +15,12 @@ pub mod server;
 
 pub mod conn;
 
+pub mod client;
+
 mod config;
 pub(crate) mod guard;
 mod host;
+mod info;
 pub(crate) mod read;
 mod sizes;
 pub(crate) mod write;

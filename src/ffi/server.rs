@@ -45,9 +45,9 @@ pub unsafe extern "C" fn tlsloop_server_start(
     out: *mut *mut tlsloop_server,
 ) -> c_int {
     guard("tlsloop_server_start", || {
-        let out = host_out("out", out)?;
         // SAFETY: the caller's promise.
         let config = unsafe { host_struct("config", config)? };
+        let out = host_out("out", out)?;
         // SAFETY: the caller's promise.
         let host = Callbacks::new(unsafe { callbacks(config.callbacks)? }, config.user);
         // SAFETY: the caller's promise.

@@ -1,6 +1,6 @@
 //! Stream sockets: non-blocking, close-on-exec, and never a SIGPIPE.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -76,6 +76,25 @@ pub(crate) fn connect(address: &Address) -> io::Result<OwnedFd> {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(fd),
     }
+}
+
+/// How many bytes the peer's kernel has not taken yet, our FIN included (tcp(7), SIOCOUTQ). A unix socket has none: what is
+/// sent lies with the peer at once.
+pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> usize {
+    if option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok() == Some(libc::AF_UNIX) {
+        return 0;
+    }
+    let mut count: libc::c_int = 0;
+    // SAFETY: `count` is the one int that this request writes.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if done == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
+}
+
+/// The number of a network interface.
+pub(crate) fn zone_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a C string, which outlives the call.
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|index| *index != 0)
 }
 
 /// Ends our half: the peer reads what was sent and then FIN.

@@ -1,6 +1,6 @@
 //! One direction-aware stream over a wire, in TLS or in plain text: bytes in, [`Step`] out.
 
-use super::raw::{Answer, Ssl};
+use super::raw::{Answer, Ssl, Transport};
 use super::wire::Wire;
 use crate::error::{Code, Error};
 use crate::sys::socket;
@@ -108,6 +108,10 @@ impl Tls {
 
     fn handshake(&mut self, wire: &mut Wire<'_>) -> Step<()> {
         let answer = self.ssl.handshake(wire);
+        if matches!(answer, Answer::Failed(_)) && !wire.link().has_spoken() {
+            // OpenSSL leaves without a word when the first bytes are no TLS at all (plain HTTP); the peer deserves one.
+            wire.write(&UNEXPECTED_MESSAGE);
+        }
         match self.settle(wire, answer) {
             Step::Done(_) => {
                 self.state = State::Open;
@@ -142,7 +146,6 @@ impl Stream {
 
     /// Fills the front of `buf` with plaintext.
     pub(crate) fn read(&mut self, wire: &mut Wire<'_>, buf: &mut [u8]) -> Step<usize> {
-        use super::raw::Transport;
         match self {
             Stream::Plain => match wire.read(buf) {
                 Some(n) => Step::Done(n),
@@ -158,7 +161,6 @@ impl Stream {
 
     /// Takes the front of `data`, which must not be empty.
     pub(crate) fn write(&mut self, wire: &mut Wire<'_>, data: &[u8]) -> Step<usize> {
-        use super::raw::Transport;
         match self {
             Stream::Plain => match wire.write(&data[..data.len().min(PLAIN_WRITE)]) {
                 Some(n) => Step::Done(n),
@@ -190,6 +192,9 @@ impl Stream {
         }
     }
 }
+
+/// A fatal alert in the clear, unexpected_message (RFC 8446, 5.1 and 6).
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 1, 0, 2, 2, 10];
 
 /// How much plain text is collected at a time, like a record of TLS.
 const PLAIN_WRITE: usize = 16 * 1024;

@@ -30,6 +30,10 @@ pub(crate) struct Link {
     eof: bool,
     /// The kernel takes no more for now.
     blocked: bool,
+    /// Something was handed over to be sent.
+    spoke: bool,
+    /// Our end has been sent: what OpenSSL would still say (an answer to a key update) is dropped.
+    mute: bool,
     recv_errno: i32,
     send_errno: i32,
 }
@@ -41,10 +45,13 @@ impl Link {
             fd,
             rest_in: Vec::new(),
             rest_out: Vec::new(),
-            dry: false,
+            // The registration itself tells if there is something already.
+            dry: true,
             end_near: false,
             eof: false,
             blocked: false,
+            spoke: false,
+            mute: false,
             recv_errno: 0,
             send_errno: 0,
         }
@@ -73,12 +80,37 @@ impl Link {
 
     /// Whether another visit would find something to read without a new event.
     pub(crate) fn has_more(&self) -> bool {
-        !self.rest_in.is_empty() || !(self.dry || self.eof || self.recv_errno != 0)
+        self.has_rest() || self.has_unread()
+    }
+
+    /// Whether the kernel may have something that no event has told of yet.
+    pub(crate) fn has_unread(&self) -> bool {
+        !(self.dry || self.eof || self.recv_errno != 0)
+    }
+
+    /// Whether bytes were read that nobody has used yet.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.rest_in.is_empty()
+    }
+
+    /// Whether nothing more will be read from the kernel.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.eof || self.recv_errno != 0
     }
 
     /// Whether everything handed over is in the kernel's hands, or never will be.
     pub(crate) fn is_flushed(&self) -> bool {
         self.rest_out.is_empty()
+    }
+
+    /// Whether the peer was ever answered.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoke
+    }
+
+    /// Our end has been sent, and nothing may follow it.
+    pub(crate) fn mute(&mut self) {
+        self.mute = true;
     }
 
     /// Whether the peer's FIN was read. Bytes that came before it may still wait.
@@ -208,19 +240,45 @@ impl<'a> Wire<'a> {
         sent
     }
 
-    /// Asks the kernel for more, within this visit's share; false when there is none for now.
+    /// The bytes that have come and were not used, if there are at least `least`; asks the kernel for more if need be.
+    pub(crate) fn peek(&mut self, least: usize) -> Option<&[u8]> {
+        while self.bufs.end - self.bufs.start < least {
+            self.bufs.input.copy_within(self.bufs.start..self.bufs.end, 0);
+            (self.bufs.start, self.bufs.end) = (0, self.bufs.end - self.bufs.start);
+            if !self.fill() {
+                return None;
+            }
+        }
+        Some(&self.bufs.input[self.bufs.start..self.bufs.end])
+    }
+
+    /// The bytes that have come and were not used, if there are any, however few.
+    pub(crate) fn unused(&self) -> Option<&[u8]> {
+        (!self.is_empty()).then(|| &self.bufs.input[self.bufs.start..self.bufs.end])
+    }
+
+    /// Counts the first `n` of them as used.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.bufs.start += n;
+    }
+
+    /// Asks the kernel for more, within this visit's share, behind what is there; false when there is none for now.
     fn fill(&mut self) -> bool {
         let link = &mut *self.link;
-        if link.dry || link.eof || link.recv_errno != 0 || self.recvs == 0 {
+        if !link.has_unread() || self.recvs == 0 {
             return false;
         }
-        match socket::recv(link.fd.as_fd(), &mut self.bufs.input) {
+        if self.bufs.start == self.bufs.end {
+            (self.bufs.start, self.bufs.end) = (0, 0);
+        }
+        let at = self.bufs.end;
+        match socket::recv(link.fd.as_fd(), &mut self.bufs.input[at..]) {
             Ok(0) => link.eof = true,
             Ok(n) => {
                 self.recvs -= 1;
                 // Less than asked for is all there was (epoll(7)); only an end may stand behind it.
-                link.dry = n < self.bufs.input.len() && !link.end_near;
-                (self.bufs.start, self.bufs.end) = (0, n);
+                link.dry = n < self.bufs.input.len() - at && !link.end_near;
+                self.bufs.end += n;
                 return true;
             }
             Err(error) => match error.kind() {
@@ -245,10 +303,11 @@ impl Transport for Wire<'_> {
     }
 
     fn write(&mut self, buf: &[u8]) -> Option<usize> {
-        if self.link.send_errno != 0 {
+        if self.link.mute || self.link.send_errno != 0 {
             // Nobody will read it; what the peer sent before it left can still be read.
             return Some(buf.len());
         }
+        self.link.spoke = true;
         if self.is_full() {
             self.flush();
             if self.is_full() {

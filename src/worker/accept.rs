@@ -1,6 +1,8 @@
 //! Taking connections in: a few each turn, within the limits, and none lost to a failure.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Turn;
@@ -9,14 +11,11 @@ use crate::address::Address;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
-use crate::listener::{REST, Visitor};
-use crate::service::{Refused, Stage};
-use crate::sys::socket;
+use crate::listener::{REST, Visitor, above_select};
+use crate::service::Stage;
 
 /// How many connections one turn takes.
 const ACCEPTS: usize = 16;
-/// Where connections of a host that uses `select` begin: its own descriptors stay below FD_SETSIZE.
-const ABOVE_SELECT: i32 = 1024;
 
 impl Turn {
     /// Takes those who wait, up to the turn's share.
@@ -34,7 +33,10 @@ impl Turn {
                 return;
             }
             match door.next() {
-                Visitor::Came(fd, peer) => self.admit(shard, fd, peer),
+                Visitor::Came(fd, peer) => {
+                    shard.inbox().counters.accepted.add(1);
+                    self.admit(shard, fd, peer);
+                }
                 Visitor::Left => {}
                 Visitor::Nobody if draining => {
                     if let Some(door) = self.door.take() {
@@ -44,6 +46,7 @@ impl Turn {
                 }
                 Visitor::Nobody => return,
                 Visitor::TurnedAway(is_first, error) => {
+                    shard.inbox().counters.accepted.add(1);
                     shard.inbox().counters.refused_descriptors.add(1);
                     self.complain(is_first, &error);
                 }
@@ -55,50 +58,58 @@ impl Turn {
         }
     }
 
-    fn complain(&self, is_first: bool, error: &std::io::Error) {
+    fn complain(&self, is_first: bool, error: &io::Error) {
         if is_first {
             self.service.log(Level::Error, || format!("event=accept_failed why=\"accept4: {error}\" action=refusing"));
         }
     }
 
-    /// Takes one connection in, if the limits and the host allow.
+    /// Takes one connection in, if the limits and the host allow. Behind a balancer they are asked when the client is known.
     fn admit(&mut self, shard: &Shard, fd: OwnedFd, peer: Address) {
         let counters = &shard.inbox().counters;
-        let ip = peer.ip();
-        match self.service.admit(ip) {
-            Ok(()) => {}
-            Err(Refused::Limit) => return counters.refused_limit.add(1),
-            Err(Refused::PerIp) => return counters.refused_per_ip.add(1),
+        let proxied = match &self.service.balancers {
+            Some(trusted) if !trusted.trusts(&peer) => return counters.refused_proxy.add(1),
+            trusted => trusted.is_some(),
+        };
+        if self.service.admit().is_err() {
+            return counters.refused_limit.add(1);
         }
-        if self.service.host.wants_accept() && !self.service.host.on_accept(&peer.to_string()) {
-            self.service.dismiss(ip);
-            return counters.refused_callback.add(1);
-        }
+        let admitted_as = if proxied { Some(None) } else { self.invite(shard, &peer) };
+        let Some(admitted_as) = admitted_as else { return self.service.dismiss(None) };
         let fd = match self.place(fd) {
             Ok(fd) => fd,
             Err(error) => {
-                self.service.dismiss(ip);
+                self.service.dismiss(admitted_as);
                 counters.refused_descriptors.add(1);
                 return self.complain(true, &error);
             }
         };
         let Some((key, _, cell)) = shard.lane().name() else {
-            self.service.dismiss(ip);
+            self.service.dismiss(admitted_as);
             return counters.refused_limit.add(1);
         };
-        cell.open(key.generation, fd.as_raw_fd(), 0, Arc::new(Facts::new(peer)));
-        self.take_in(shard, Newcomer { key, fd });
+        cell.open(key.generation, fd.as_raw_fd(), 0, Arc::new(Facts::new(peer, admitted_as)));
+        self.take_in(shard, Newcomer { key, fd, proxied });
+    }
+
+    /// Whether a client is taken: the limit for its address, then the host. Answers the address that it counts for.
+    pub(super) fn invite(&self, shard: &Shard, client: &Address) -> Option<Option<IpAddr>> {
+        let counters = &shard.inbox().counters;
+        let Ok(admitted_as) = self.service.admit_ip(client.ip()) else {
+            counters.refused_per_ip.add(1);
+            return None;
+        };
+        if self.service.host.wants_accept() && !self.service.host.on_accept(&client.to_string()) {
+            self.service.dismiss_ip(admitted_as);
+            counters.refused_callback.add(1);
+            return None;
+        }
+        Some(admitted_as)
     }
 
     /// Where the host itself waits with `select`, connections must not take the low numbers.
-    fn place(&self, fd: OwnedFd) -> std::io::Result<OwnedFd> {
-        if !self.service.host_driven {
-            return Ok(fd);
-        }
-        match socket::duplicate(fd.as_fd(), ABOVE_SELECT) {
-            // The process may have no numbers that high; then `select` is no concern either.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(fd),
-            moved => moved,
-        }
+    fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
+        Ok(moved.unwrap_or(fd))
     }
 }

@@ -22,6 +22,9 @@ impl Turn {
         }) else {
             return;
         };
+        if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
+            return self.bury(shard, key, announced);
+        }
         let told = contain::run("the last callback of a connection", || {
             self.tell_end(shard, id, announced, &verdict);
             Ok(())

@@ -28,6 +28,8 @@ pub(crate) struct Shard {
     limits: Limits,
     /// Milliseconds since the worker began, as of this turn.
     now: Cell<u64>,
+    /// The connection whose callbacks may run now.
+    visiting: Cell<Option<Key>>,
     inner: RefCell<Inner>,
 }
 
@@ -35,15 +37,23 @@ struct Inner {
     conns: Slab<Conn>,
     bufs: Buffers,
     pool: Pool,
-    /// Connections to look at without an event.
+    /// Connections to visit without an event.
     agenda: VecDeque<Key>,
+    /// The same for those on their way up, whose steps cost more; they wait for the others.
+    newcomers: VecDeque<Key>,
 }
 
 impl Shard {
     /// No connections yet.
     pub(crate) fn new(lane: &'static Lane, inbox: Arc<Inbox>, limits: Limits) -> Shard {
-        let inner = Inner { conns: Slab::new(), bufs: Buffers::new(), pool: Pool::new(), agenda: VecDeque::new() };
-        Shard { lane, inbox, limits, now: Cell::new(0), inner: RefCell::new(inner) }
+        let inner = Inner {
+            conns: Slab::new(),
+            bufs: Buffers::new(),
+            pool: Pool::new(),
+            agenda: VecDeque::new(),
+            newcomers: VecDeque::new(),
+        };
+        Shard { lane, inbox, limits, now: Cell::new(0), visiting: Cell::new(None), inner: RefCell::new(inner) }
     }
 
     /// The names and cells of its connections.
@@ -64,6 +74,18 @@ impl Shard {
     /// A turn begins.
     pub(crate) fn set_now(&self, now: u64) {
         self.now.set(now);
+    }
+
+    /// Callbacks of this connection may run from now on; `None`: of none.
+    pub(crate) fn set_visiting(&self, key: Option<Key>) {
+        self.visiting.set(key);
+    }
+
+    /// A connection of this worker's, for the log.
+    pub(crate) fn describe(&self, id: Id) -> String {
+        let key = Key { slot: id.slot() as u32, generation: id.generation() };
+        let peer = self.lane.cell(key).facts().map(|facts| facts.peer.to_string()).unwrap_or_default();
+        format!("conn={} peer={peer}", id.to_u64())
     }
 
     /// How many connections there are.
@@ -107,25 +129,35 @@ impl Shard {
         self.inner.borrow_mut().conns.remove(key)
     }
 
-    /// Puts a connection on the agenda, once.
+    /// Sees to it that a connection is visited without an event: once, however often it is listed. One that is being
+    /// visited needs no other visit.
     pub(crate) fn list(&self, key: Key) {
-        let Inner { conns, agenda, .. } = &mut *self.inner.borrow_mut();
+        if self.visiting.get() == Some(key) {
+            return;
+        }
+        let Inner { conns, agenda, newcomers, .. } = &mut *self.inner.borrow_mut();
         if let Some(conn) = conns.get_mut(key)
             && !std::mem::replace(&mut conn.is_listed, true)
         {
-            agenda.push_back(key);
+            if conn.is_opening() { newcomers.push_back(key) } else { agenda.push_back(key) }
         }
     }
 
-    /// How many connections are on the agenda.
+    /// How many connections are listed that are up.
     pub(crate) fn listed(&self) -> usize {
         self.inner.borrow().agenda.len()
     }
 
-    /// Takes the next connection from the agenda.
-    pub(crate) fn next_listed(&self) -> Option<Key> {
-        let Inner { conns, agenda, .. } = &mut *self.inner.borrow_mut();
-        let key = agenda.pop_front()?;
+    /// Whether any connection is listed.
+    pub(crate) fn has_listed(&self) -> bool {
+        let inner = self.inner.borrow();
+        !inner.agenda.is_empty() || !inner.newcomers.is_empty()
+    }
+
+    /// Takes the next that is listed: of those that are up, or of those on their way.
+    pub(crate) fn next_listed(&self, up: bool) -> Option<Key> {
+        let Inner { conns, agenda, newcomers, .. } = &mut *self.inner.borrow_mut();
+        let key = if up { agenda.pop_front()? } else { newcomers.pop_front()? };
         if let Some(conn) = conns.get_mut(key) {
             conn.is_listed = false;
         }
@@ -197,4 +229,25 @@ pub(crate) fn ask_locally(id: Id, ask: Ask, allow: impl FnOnce(&Conn) -> Result<
         obeyed.unwrap_or_else(|| Err(Error::closed()))
     });
     answer.transpose().map(|_| ask)
+}
+
+/// Starts TLS on a connection whose callback is running; `None`: no callback of it is.
+pub(crate) fn start_tls(id: Id) -> Option<Result<()>> {
+    let started = local(id, |shard, key| {
+        if shard.visiting.get() != Some(key) {
+            return None;
+        }
+        shard.absorb(key);
+        shard.step(key, &mut [], |conn, tools| {
+            if conn.is_ending || conn.cell().gauge.is_sealed() {
+                return Err(Error::closed());
+            }
+            if !tools.limits.may_start_tls || !conn.is_plain() {
+                return Err(Error::state("tlsloop_conn_start_tls: only in TLSLOOP_MODE_STARTTLS, and once"));
+            }
+            conn.start_tls(tools.now);
+            Ok(())
+        })
+    });
+    started.flatten()
 }

@@ -4,13 +4,13 @@ use super::Turn;
 use super::shard::Shard;
 use crate::conn::{Conn, News, Verdict};
 use crate::contain;
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::inbox::Newcomer;
 use crate::registry::Lane;
 use crate::slab::Key;
-use crate::tls::stream::{Stream, Tls};
+use crate::tls::stream::Tls;
 use crate::tls::wire::Link;
 
 /// How often one visit answers a drain with a flush before others have their turn.
@@ -20,13 +20,16 @@ impl Turn {
     /// Does what is due for a connection, and retires it if it is over. A panic ends this connection and no other.
     pub(super) fn visit(&mut self, shard: &Shard, key: Key) {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
+        shard.set_visiting(Some(key));
         let done = contain::run("a connection", || {
             shard.absorb(key);
             self.run_posts(shard, key, id);
             self.deliver(shard, key, id);
+            // What callbacks of other connections, and other threads, asked for meanwhile is seen at the next visit.
             self.drain(shard, key, id);
             Ok(())
         });
+        shard.set_visiting(None);
         if let Err(error) = done {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
             let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
@@ -46,14 +49,17 @@ impl Turn {
     fn deliver(&mut self, shard: &Shard, key: Key, id: Id) {
         let host = &*self.service.host;
         loop {
-            let was_new = shard.ask(key, |conn| conn.is_shaking_hands()) == Some(true);
             let news = shard.step(key, &mut self.plain, |conn, tools| conn.read(tools));
             match news.unwrap_or(News::Nothing) {
+                News::Introduced => self.welcome_client(shard, key),
+                News::Hello => self.secure(shard, key),
                 News::Connected => {
-                    self.settled(shard, was_new);
+                    self.settled(shard, true);
                     shard.inbox().counters.connects.add(1);
+                    self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
                     host.on_connect(id);
                 }
+                News::Secured => host.on_tls(id),
                 News::Data(n) => {
                     host.on_data(id, &self.plain[..n]);
                     // One read a visit; but what stands behind its data is known, and told now.
@@ -83,6 +89,8 @@ impl Turn {
                 _ => return,
             }
         }
+        shard.set_visiting(None);
+        shard.list(key);
     }
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
@@ -106,51 +114,58 @@ impl Turn {
                 conn.armed = deadline;
                 deadlines.push(deadline, key);
             }
-            (conn.wants_visit(), conn.is_shaking_hands())
+            conn.wants_visit()
         });
-        match again {
-            Some((true, true)) => self.newcomers.push_back(key),
-            Some((true, false)) => shard.list(key),
-            _ => {}
+        if again == Some(true) {
+            shard.list(key);
         }
     }
 
     /// Takes in a connection that has been admitted and named.
     pub(super) fn take_in(&mut self, shard: &Shard, newcomer: Newcomer) {
-        let Newcomer { key, fd } = newcomer;
+        let Newcomer { key, fd, proxied } = newcomer;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
         let cell = lane.cell(key);
         let counters = &shard.inbox().counters;
-        counters.accepted.add(1);
         counters.opened.add(1);
         self.service.begin_handshake();
-        let stream = self.new_stream();
+        let opening = self.service.opening(proxied);
         shard.insert(key, |tools| {
-            let (stream, failure) = match stream {
-                Ok(stream) => (stream, None),
-                Err(error) => (Stream::Plain, Some(error)),
-            };
-            let mut conn = Conn::new(id, cell, Link::new(fd), stream, tools);
+            let mut conn = Conn::new(id, cell, Link::new(fd), opening, tools);
             if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
                 conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
             }
             if self.stopping {
                 conn.finish(Verdict::stopped());
             }
-            if let Some(error) = failure {
-                conn.finish(Verdict::new(Reason::System, error.code(), error.sentence()));
-            }
             conn
         });
         self.settle(shard, key);
     }
 
-    fn new_stream(&self) -> crate::error::Result<Stream> {
-        let context = self.service.context.lock().clone();
-        match context {
-            Some(context) => Ok(Stream::Tls(Tls::new(context.ssl()?))),
-            None => Ok(Stream::Plain),
+    /// The client behind a balancer is known: now the limits and the host decide, as they do at once for others.
+    fn welcome_client(&self, shard: &Shard, key: Key) {
+        let Some(facts) = shard.ask(key, |conn| conn.cell().facts()).flatten() else { return };
+        if facts.is_invited {
+            return;
         }
+        match self.invite(shard, &facts.peer) {
+            Some(admitted_as) => shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = admitted_as)),
+            None => shard.ask(key, |conn| conn.refuse()),
+        };
+    }
+
+    /// Gives a handshake that begins what it needs, by the policy of this moment.
+    fn secure(&self, shard: &Shard, key: Key) {
+        let context = self.service.context.lock().clone();
+        let made = match context {
+            Some(context) => context.ssl().map(Tls::new),
+            None => Err(Error::new(Code::Internal, "a handshake without a policy")),
+        };
+        shard.ask(key, |conn| match made {
+            Ok(tls) => conn.secure(tls),
+            Err(error) => conn.finish(Verdict::new(Reason::System, error.code(), error.sentence())),
+        });
     }
 }

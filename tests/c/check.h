@@ -93,10 +93,4 @@ unsigned check_scaled(unsigned repetitions);
 bool check_under_valgrind(void);
 bool check_under_asan(void);
 
-/*
- * Runs the function in a forked child, which then returns from main, and gives the child's wait
- * status. To be called before this process has used tlsloop: a forked child may not use it after.
- */
-int check_in_child(void (*run)(void *arg), void *arg);
-
 #endif

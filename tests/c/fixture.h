@@ -70,6 +70,8 @@ struct fixture {
     atomic_int last_code; /* of on_handshake_failed */
     atomic_bool stopped;
     void *context;
+    /* Set by a case whose peers or threads live on, or come and go: not to be counted. */
+    bool loose_descriptors, loose_threads;
 
     /* Of fixture.c and record.c. */
     unsigned descriptors_before, threads_before;

@@ -5,6 +5,9 @@
 
 #include <dirent.h>
 #include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static unsigned count_entries(const char *path)
 {
@@ -26,11 +29,43 @@ unsigned measure_threads(void)
     return count_entries("/proc/self/task");
 }
 
+/* The text behind the key in the thread's status. */
+static void read_status(int thread, const char *key, char *value, size_t room)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", thread);
+    FILE *file = fopen(path, "re");
+    CHECK(file != NULL);
+    value[0] = 0;
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0) snprintf(value, room, "%s", line + strlen(key));
+    fclose(file);
+    CHECK(value[0] != 0);
+}
+
+bool measure_sleeps(int thread)
+{
+    char state[32];
+    read_status(thread, "State:", state, sizeof state);
+    return strchr(state, 'S') != NULL;
+}
+
+unsigned long measure_sleeps_begun(int thread)
+{
+    char number[32];
+    read_status(thread, "voluntary_ctxt_switches:", number, sizeof number);
+    return strtoul(number, NULL, 10);
+}
+
 size_t measure_heap(void)
 {
     if (check_under_asan() || check_under_valgrind()) return 0;
+#ifdef __GLIBC__
     struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
+#else
+    return 0;
+#endif
 }
 
 void measure_heap_is_back(size_t before)

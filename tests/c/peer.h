@@ -23,6 +23,7 @@ enum {
 
 /* Plain sockets. */
 int tcp_connect(int port);
+int tcp_try_connect(int port);              /* -1: nobody listens */
 int tcp_connect_small(int port, int bytes); /* with a receive buffer of about so many bytes */
 int tcp_listen(int *port);                  /* on 127.0.0.1, any port */
 void tcp_limits(int fd);                    /* no delay; waits end */
@@ -49,6 +50,7 @@ struct peer {
 SSL_CTX *peer_context(void); /* a client's that verifies nothing; made once */
 
 struct peer peer_open(int port, struct peer_options options);    /* TCP only */
+struct peer peer_over_socket(int fd);                            /* a client's side, connected */
 struct peer peer_connect(int port);                              /* and the handshake, or the case ends */
 struct peer peer_connect_with(int port, struct peer_options options);
 struct peer peer_accepted(int fd, SSL_CTX *context);             /* the server's side */

@@ -28,7 +28,7 @@ void tcp_limits(int fd)
     CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0);
 }
 
-int tcp_connect_small(int port, int bytes)
+static int connect_socket(int port, int bytes)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
@@ -39,8 +39,25 @@ int tcp_connect_small(int port, int bytes)
     do {
         answer = connect(fd, (struct sockaddr *)&address, sizeof address);
     } while (answer != 0 && errno == EINTR);
-    if (answer != 0) check_failed(__FILE__, __LINE__, "connect: %s", strerror(errno));
-    tcp_limits(fd);
+    if (answer == 0) {
+        tcp_limits(fd);
+        return fd;
+    }
+    int failure = errno;
+    close(fd);
+    errno = failure;
+    return -1;
+}
+
+int tcp_try_connect(int port)
+{
+    return connect_socket(port, 0);
+}
+
+int tcp_connect_small(int port, int bytes)
+{
+    int fd = connect_socket(port, bytes);
+    if (fd < 0) check_failed(__FILE__, __LINE__, "connect: %s", strerror(errno));
     return fd;
 }
 

@@ -49,6 +49,13 @@ struct peer peer_open(int port, struct peer_options options)
     return p;
 }
 
+struct peer peer_over_socket(int fd)
+{
+    struct peer p = peer_over(fd, peer_context());
+    SSL_set_connect_state(p.ssl);
+    return p;
+}
+
 struct peer peer_accepted(int fd, SSL_CTX *ctx)
 {
     struct peer p = peer_over(fd, ctx);

@@ -14,7 +14,8 @@
 
 static void leaks_nothing(void (*attempt)(void))
 {
-    attempt(); /* pays for what is made once */
+    /* What is made once, and what the allocator keeps at hand for such sizes. */
+    for (unsigned i = 0; i < check_scaled(100); i++) attempt();
     unsigned descriptors = measure_descriptors(), threads = measure_threads();
     size_t heap = measure_heap();
     for (unsigned i = 0; i < check_scaled(200); i++) attempt();
@@ -199,8 +200,8 @@ static void try_address_that_is_not_ours(void)
     config.address = "192.0.2.1";
     start_fails(&config, TLSLOOP_ESYS, "192.0.2.1");
     CHECK_HAS(tlsloop_last_error(), "Cannot assign requested address");
-    config.address = "";
-    start_fails(&config, TLSLOOP_EINVAL, "address");
+    config.address = "not an address";
+    start_fails(&config, TLSLOOP_ESYS, "not an address");
 }
 
 static void address_that_is_not_ours(void)

@@ -19,9 +19,9 @@ pub struct tlsloop_client {
 pub struct tlsloop_client_config {
     /// `sizeof(tlsloop_client_config)` as the host was compiled.
     pub size: usize,
-    /// Name or address of the server.
+    /// Name or address of the server: "a.example", "192.0.2.7", "2001:db8::7" (also in brackets), or "unix:/run/x.sock".
     pub host: *const c_char,
-    /// The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`.
+    /// The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`, or "localhost" for a unix socket.
     pub server_name: *const c_char,
     /// Trust and policy; NULL: the system's trust, verified. A reference is kept.
     pub tls: *mut tlsloop_tls,
@@ -29,7 +29,7 @@ pub struct tlsloop_client_config {
     pub data: *mut c_void,
     /// TLSLOOP_MODE_TLS, TLSLOOP_MODE_PLAIN or TLSLOOP_MODE_STARTTLS.
     pub mode: c_int,
-    /// The server's port.
+    /// The server's port; not looked at for a unix socket.
     pub port: u16,
     /// Milliseconds for everything from the look-up to the end of the handshake; 0: 10 s;
     /// TLSLOOP_NONE: never ends.

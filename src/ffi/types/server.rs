@@ -137,7 +137,7 @@ pub struct tlsloop_server_config {
 pub struct tlsloop_stats {
     /// `sizeof(tlsloop_stats)` as the host was compiled; so many bytes are written.
     pub size: usize,
-    /// Connections that the kernel handed out, refused ones included.
+    /// Connections that the kernel handed out, refused ones included, and those that the host did.
     pub accepted: u64,
     /// Refused by `on_accept`.
     pub refused_callback: u64,

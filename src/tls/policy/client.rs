@@ -46,6 +46,11 @@ impl ClientContext {
         SYSTEM.get_or_init(Policy::new).client_context()
     }
 
+    /// Whether one certificate is taken and no other.
+    pub(crate) fn is_pinned(&self) -> bool {
+        !self.checks_name
+    }
+
     /// The client's end of a new connection to `server_name`, a host name or an address.
     pub(crate) fn ssl(&self, server_name: &str, _port: u16) -> Result<Ssl> {
         let mut ssl = Ssl::new(&self.ctx)?;

@@ -1,0 +1,138 @@
+//! The steps of a client between two waits.
+
+use super::deadline::Deadline;
+use super::{Client, Inbound, Outbound};
+use crate::error::{Code, Error, Result};
+use crate::tls::stream::{End, Failure, Step, Stream};
+use crate::tls::wire::Wire;
+
+impl Client {
+    /// Takes in what has arrived, as long as no more than `most` bytes wait for the host.
+    pub(super) fn fill(&mut self, most: usize) {
+        let mut wire = Wire::new(&mut self.link, &mut self.bufs);
+        let mut failure = None;
+        while matches!(self.inbound, Inbound::Open) && failure.is_none() {
+            let Some(room) = self.kept.room(most) else { break };
+            match self.stream.read(&mut wire, room) {
+                Step::Done(n) => self.kept.push(n),
+                Step::WantRead | Step::WantWrite => break,
+                Step::End(end) => self.inbound = Inbound::Ended(end),
+                Step::Failed(cause) => failure = Some(cause),
+            }
+            // Whole records were read, so nothing is inside OpenSSL when the wire has nothing.
+            if wire.is_spent() {
+                break;
+            }
+        }
+        drop(wire);
+        if let Some(failure) = failure {
+            self.inbound = Inbound::Failed(self.named(&failure));
+        }
+        self.doubt_the_end();
+    }
+
+    /// A FIN that is found after a failed write may be what is left of a reset, because the failed write has taken the
+    /// error with it. Only close_notify is then a clean end.
+    fn doubt_the_end(&mut self) {
+        let Some(error) = self.link.send_error() else { return };
+        let is_certain = matches!((&self.stream, &self.inbound), (Stream::Tls(_), Inbound::Ended(End::Clean)));
+        if matches!(self.inbound, Inbound::Ended(_)) && !is_certain {
+            self.inbound = Inbound::Failed(self.lost(&error));
+        }
+    }
+
+    /// Hands to the kernel what it takes of `rest`, and of what was left over before.
+    pub(super) fn write(&mut self, rest: &mut &[u8]) -> Result<()> {
+        let mut wire = Wire::new(&mut self.link, &mut self.bufs);
+        wire.flush();
+        let mut failure = None;
+        while !rest.is_empty() && !wire.link().is_blocked() && wire.link().send_error().is_none() {
+            if wire.is_full() {
+                wire.flush();
+                continue;
+            }
+            match self.stream.write(&mut wire, rest) {
+                Step::Done(n) => *rest = &rest[n..],
+                Step::WantRead | Step::WantWrite | Step::End(_) => break,
+                Step::Failed(cause) => {
+                    failure = Some(cause);
+                    break;
+                }
+            }
+        }
+        wire.flush();
+        drop(wire);
+        match (failure, self.link.send_error()) {
+            (Some(failure), _) => Err(self.named(&failure)),
+            (None, Some(error)) => Err(self.lost(&error)),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Writes our end, as far as the kernel takes it.
+    pub(super) fn write_end(&mut self) {
+        // Whether it has left shows at the link.
+        self.stream.end(&mut Wire::new(&mut self.link, &mut self.bufs));
+    }
+
+    /// Waits until a write can go on. Meanwhile what arrives is taken in, up to `most` bytes: a peer that answers while
+    /// it is being written to would otherwise wait for us as we wait for it.
+    pub(super) fn wait_to_write(&mut self, deadline: &mut Deadline, most: usize) -> Result<()> {
+        let can_take = matches!(self.inbound, Inbound::Open) && self.kept.room(most).is_some();
+        if can_take && self.link.has_more() {
+            self.fill(most);
+        } else if !self.wait(deadline, can_take)? {
+            let why = format!("{} did not take within {} ms what was sent", self.label, self.io_timeout.unwrap_or(0));
+            return Err(Error::new(Code::TimedOut, why));
+        }
+        match &self.inbound {
+            Inbound::Failed(error) => Err(error.clone()),
+            Inbound::Open | Inbound::Ended(_) => Ok(()),
+        }
+    }
+
+    /// Waits until the socket can be written to, if something waits for that, or read from, if `read`; false: the time is
+    /// up.
+    pub(super) fn wait(&mut self, deadline: &mut Deadline, read: bool) -> Result<bool> {
+        let write = self.link.is_blocked();
+        let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
+        let Some(ready) = ready else { return Ok(false) };
+        if ready.readable && read {
+            self.link.readable(false);
+        }
+        if ready.writable && write {
+            self.link.writable();
+            Wire::new(&mut self.link, &mut self.bufs).flush();
+        }
+        Ok(true)
+    }
+
+    /// Our direction is of no use any more. What the server said before it left explains more than that it left, so it
+    /// is read first.
+    pub(super) fn send_failed(&mut self, error: Error) -> Error {
+        if self.link.send_error().is_some() {
+            self.link.readable(true);
+            let most = self.kept.len() + super::KEPT;
+            while matches!(self.inbound, Inbound::Open) && self.link.has_more() && self.kept.room(most).is_some() {
+                self.fill(most);
+            }
+        }
+        let told = match &self.inbound {
+            Inbound::Failed(said) if said.code() != Code::System => said.clone(),
+            _ => error,
+        };
+        self.outbound = Outbound::Failed(told.clone());
+        told
+    }
+
+    /// The server's connection is gone.
+    pub(super) fn lost(&self, error: &std::io::Error) -> Error {
+        self.named(&Failure::socket(error))
+    }
+
+    /// A failure with the server it concerns.
+    fn named(&self, failure: &Failure) -> Error {
+        let error = failure.error();
+        Error::new(error.code(), format!("{}: {}", self.label, error.sentence()))
+    }
+}

@@ -1,0 +1,221 @@
+//! The way up: a PROXY header, a look at what the peer speaks, the handshake. Also the way from plain text to TLS later.
+
+use super::{Conn, News, Outbound, Phase, Tools, Verdict};
+use crate::address::Address;
+use crate::error::Code;
+use crate::host::Reason;
+use crate::info::TlsFacts;
+use crate::proxy::{Progress, Reader};
+use crate::queue::Mark;
+use crate::tls::stream::{Failure, Step, Stream, Tls};
+use crate::tls::wire::Wire;
+
+/// What a connection that is not up waits for.
+pub(crate) enum Opening {
+    /// A PROXY header; what comes behind it is the rest.
+    Introduction(Box<Reader>, Box<Opening>),
+    /// Nothing: it carries plain text from the start.
+    Plain,
+    /// The first bytes, which tell TLS from plain text.
+    Detection,
+    /// The first byte of a handshake: until then, no memory is spent on TLS, and the policy may still change.
+    Hello,
+    /// The end of the handshake.
+    Handshake,
+}
+
+/// The beginning of each TLS connection: a handshake record of version 3.x (RFC 8446, 5.1).
+const RECORD_START: [u8; 2] = [22, 3];
+/// The highest minor version that a first record has.
+const HIGHEST_MINOR: u8 = 4;
+
+/// What the first bytes of a connection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Tls,
+    Plain,
+    Unclear,
+}
+
+/// The answer is the same however the bytes are cut: it depends on the first three alone.
+fn detect(first: &[u8]) -> Spoken {
+    let known = first.len().min(RECORD_START.len());
+    match first {
+        _ if first[..known] != RECORD_START[..known] => Spoken::Plain,
+        [_, _, minor, ..] if *minor <= HIGHEST_MINOR => Spoken::Tls,
+        [_, _, _, ..] => Spoken::Plain,
+        _ => Spoken::Unclear,
+    }
+}
+
+impl Conn {
+    /// One step on the way up.
+    pub(super) fn open(&mut self, tools: &mut Tools<'_>) -> News {
+        match &self.opening {
+            Opening::Introduction(..) => self.read_introduction(tools),
+            Opening::Plain => self.connected(tools),
+            Opening::Detection => self.look(tools, 3),
+            Opening::Hello => self.look(tools, 1),
+            Opening::Handshake => self.shake_hands(tools),
+        }
+    }
+
+    /// Whether another step would find something without a new event.
+    pub(super) fn can_open(&self) -> bool {
+        match &self.opening {
+            Opening::Plain => true,
+            // What was looked at stays where it is, so only the kernel can have news.
+            Opening::Detection | Opening::Hello => self.link.has_unread(),
+            Opening::Introduction(..) | Opening::Handshake => self.link.has_more(),
+        }
+    }
+
+    fn read_introduction(&mut self, tools: &mut Tools<'_>) -> News {
+        let Opening::Introduction(reader, _) = &mut self.opening else { return News::Nothing };
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let progress = loop {
+            let Some(bytes) = wire.peek(1) else { break Progress::NeedMore };
+            let (used, progress) = reader.feed(bytes);
+            wire.consume(used);
+            if !matches!(progress, Progress::NeedMore) {
+                break progress;
+            }
+        };
+        drop(wire);
+        match progress {
+            Progress::NeedMore => self.starve("before its PROXY header was complete"),
+            Progress::Refused(why) => {
+                tools.counters.refused_proxy.add(1);
+                self.finish(Verdict::new(Reason::Protocol, Code::Tls, format!("PROXY header: {why}")));
+            }
+            Progress::Done(client) => {
+                self.introduced(client.map(|ends| ends.source));
+                return News::Introduced;
+            }
+        }
+        News::Nothing
+    }
+
+    /// The header named the client, or said that the real peer counts.
+    fn introduced(&mut self, client: Option<Address>) {
+        let opening = std::mem::replace(&mut self.opening, Opening::Plain);
+        if let Opening::Introduction(_, next) = opening {
+            self.opening = *next;
+        }
+        if let Some(client) = client {
+            self.learn(|facts| facts.balancer = Some(std::mem::replace(&mut facts.peer, client)));
+        }
+    }
+
+    /// Looks at the first bytes, `enough` of which decide, and leaves them where they are.
+    fn look(&mut self, tools: &mut Tools<'_>, enough: usize) -> News {
+        if self.plain_left > 0 || !self.link.is_flushed() {
+            // Plain text that was accepted before TLS leaves first.
+            return News::Nothing;
+        }
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        wire.peek(enough);
+        let spoken = wire.unused().map(|first| if enough == 1 { Spoken::Tls } else { detect(first) });
+        drop(wire);
+        match spoken {
+            Some(Spoken::Tls) => return News::Hello,
+            // The peer's end stands behind bytes that no TLS begins with alone.
+            Some(Spoken::Unclear) if !self.link.has_ended() => {}
+            Some(Spoken::Plain | Spoken::Unclear) => return self.connected(tools),
+            None => self.starve("before it had said anything"),
+        }
+        News::Nothing
+    }
+
+    /// Nothing came: unless the peer is gone, the deadline decides.
+    fn starve(&mut self, when: &str) {
+        if let Some(error) = self.link.recv_error() {
+            self.fail(&Failure::socket(&error));
+        } else if self.link.at_eof() {
+            self.finish(Verdict::new(Reason::Truncated, Code::Truncated, format!("the peer left {when}")));
+        }
+    }
+
+    /// The means for the handshake whose first byte has come.
+    pub(crate) fn secure(&mut self, tls: Tls) {
+        self.stream = Stream::Tls(tls);
+        self.opening = Opening::Handshake;
+    }
+
+    fn shake_hands(&mut self, tools: &mut Tools<'_>) -> News {
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let step = self.stream.handshake(&mut wire);
+        drop(wire);
+        match (step, self.link.send_error()) {
+            // If the peer said why it left, that counts; else that it cannot be written to.
+            (Step::Failed(failure), _) => self.fail(&failure),
+            (_, Some(error)) => self.fail(&Failure::socket(&error)),
+            (Step::Done(()), None) => return self.connected(tools),
+            (Step::WantRead | Step::WantWrite, None) => {}
+            (Step::End(_), None) => {
+                let why = "the peer left before the handshake ended";
+                self.finish(Verdict::new(Reason::Truncated, Code::Truncated, why));
+            }
+        }
+        News::Nothing
+    }
+
+    fn connected(&mut self, tools: &mut Tools<'_>) -> News {
+        if let Stream::Tls(tls) = &self.stream {
+            let facts = TlsFacts::of(tls.ssl());
+            tools.counters.handshakes.add(1);
+            tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
+            self.learn(|known| known.tls = Some(facts));
+        }
+        self.phase = Phase::Open;
+        self.moved_in = tools.now;
+        let was_announced = std::mem::replace(&mut self.announced, true);
+        if let Some(verdict) = self.verdict.take() {
+            // The host closed while TLS was on its way up.
+            self.close(*verdict, tools.now);
+        }
+        if was_announced { News::Secured } else { News::Connected }
+    }
+
+    /// Goes over to TLS: what is queued leaves first, in plain; what is sent from now on waits for TLS.
+    pub(crate) fn start_tls(&mut self, now: u64) {
+        if self.link.has_rest() {
+            self.cell.gauge.seal(Mark::Closed);
+            let why = "plain text had arrived behind the command that starts TLS";
+            return self.finish(Verdict::new(Reason::Protocol, Code::Tls, why));
+        }
+        self.plain_left = self.queue.len();
+        self.phase = Phase::Opening;
+        self.opening = Opening::Hello;
+        self.born = now;
+    }
+
+    /// Whether TLS can still be started.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.phase == Phase::Open && self.outbound == Outbound::Open && matches!(self.stream, Stream::Plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "in mode DETECT it decides on several bytes, gives the same answer for every cut".
+    #[test]
+    fn three_bytes_decide_and_no_fewer() {
+        let cases: [(&[u8], Spoken); 9] = [
+            (&[], Spoken::Unclear),
+            (&[22], Spoken::Unclear),
+            (&[22, 3], Spoken::Unclear),
+            (&[22, 3, 1], Spoken::Tls),
+            (&[22, 3, 4, 0], Spoken::Tls),
+            (&[22, 3, 5], Spoken::Plain),
+            (&[22, 4], Spoken::Plain),
+            (b"E", Spoken::Plain),
+            (b"EHLO", Spoken::Plain),
+        ];
+        for (first, spoken) in cases {
+            assert_eq!(detect(first), spoken, "{first:?}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Names to addresses, without holding up whoever asks: getaddrinfo(3) blocks for as long as a name server likes, and
+//! nothing can stop it.
+//!
+//! A resolver has one thread, which begins with the first question. A resolver that is dropped waits for that thread,
+//! unless it is inside the look-up: then the thread is abandoned, and ends by itself when the look-up does. Invariant: an
+//! abandoned thread touches nothing but the resolver's own shared state, and drops its answer unheard.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::address::Address;
+use crate::contain;
+use crate::error::{Code, Error, Result};
+use crate::sys::{socket, thread};
+
+/// What a host may name as its other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An address, which needs no look-up.
+    At(Address),
+    /// A name, and a port.
+    Named(String, u16),
+}
+
+impl Place {
+    /// Reads "192.0.2.7", "2001:db8::7", "[2001:db8::7]", "fe80::1%eth0", "unix:/run/x.sock" or a name.
+    pub(crate) fn read(host: &str, port: u16) -> Result<Place> {
+        if let Some(path) = host.strip_prefix("unix:") {
+            return match path {
+                "" => Err(Error::invalid("config->host: \"unix:\" without a path")),
+                path => Ok(Place::At(Address::unix(path))),
+            };
+        }
+        if host.is_empty() {
+            return Err(Error::invalid("config->host is empty"));
+        }
+        if port == 0 {
+            return Err(Error::invalid("config->port is 0"));
+        }
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match (numeric(inner.unwrap_or(host), port), inner) {
+            (Some(SocketAddr::V4(_)) | None, Some(_)) => {
+                Err(Error::invalid(format!("config->host: \"{host}\" holds no IPv6 address")))
+            }
+            (Some(address), _) => Ok(Place::At(Address::inet(address))),
+            (None, None) => Ok(Place::Named(host.to_owned(), port)),
+        }
+    }
+}
+
+/// An address, perhaps with the zone that a link-local one needs (RFC 4007, 11).
+fn numeric(text: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, port));
+    }
+    let (address, zone) = text.split_once('%')?;
+    let address: Ipv6Addr = address.parse().ok()?;
+    let zone = zone.parse().ok().or_else(|| socket::zone_index(zone))?;
+    Some(SocketAddrV6::new(address, port, 0, zone).into())
+}
+
+/// Hears what a look-up gave, at most once, on the resolver's thread.
+pub(crate) type Answer = Box<dyn FnOnce(Result<Vec<Address>>) + Send>;
+
+struct Question {
+    name: String,
+    port: u16,
+    /// Nobody waits any longer then.
+    until: Option<Instant>,
+    answer: Answer,
+}
+
+#[derive(Default)]
+struct State {
+    questions: VecDeque<Question>,
+    /// The thread is inside the look-up.
+    is_looking: bool,
+    /// The resolver is gone.
+    is_closed: bool,
+}
+
+/// What a resolver and its thread share.
+#[derive(Default)]
+struct Shared {
+    /// Guards the questions; never held while anything is looked up or answered.
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Looks names up, one after the other.
+#[derive(Default)]
+pub(crate) struct Resolver {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Resolver {
+    /// Asks for the addresses of a name. `answer` hears them, or why there are none; after `until` it may be dropped
+    /// unheard.
+    pub(crate) fn ask(&self, name: &str, port: u16, until: Option<Instant>, answer: Answer) -> Result<()> {
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            let spawned = thread::spawn("tlsloop-names", move || shared.run());
+            *thread = Some(spawned.map_err(|error| Error::system("the resolver's thread: pthread_create", &error))?);
+        }
+        drop(thread);
+        let question = Question { name: name.to_owned(), port, until, answer };
+        self.shared.state.lock().questions.push_back(question);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Asks, and waits until `until`.
+    pub(crate) fn wait_for(&self, name: &str, port: u16, until: Option<Instant>) -> Result<Vec<Address>> {
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let theirs = slot.clone();
+        let answer = move |answer| {
+            *theirs.0.lock() = Some(answer);
+            theirs.1.notify_one();
+        };
+        self.ask(name, port, until, Box::new(answer))?;
+        let mut answer = slot.0.lock();
+        while answer.is_none() {
+            let in_time = match until {
+                None => {
+                    slot.1.wait(&mut answer);
+                    true
+                }
+                Some(until) => !slot.1.wait_until(&mut answer, until).timed_out(),
+            };
+            if !in_time && answer.is_none() {
+                return Err(Error::new(Code::TimedOut, too_late(name)));
+            }
+        }
+        answer.take().unwrap_or_else(|| Err(Error::new(Code::TimedOut, too_late(name))))
+    }
+}
+
+/// The sentence for a look-up that took too long.
+pub(crate) fn too_late(name: &str) -> String {
+    format!("the look-up of {name}: no answer within the time")
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.is_closed = true;
+        let unheard = std::mem::take(&mut state.questions);
+        let is_looking = state.is_looking;
+        drop(state);
+        drop(unheard);
+        self.shared.changed.notify_one();
+        if let (Some(thread), false) = (self.thread.get_mut().take(), is_looking) {
+            // Its last answer is short.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    /// The thread's life.
+    fn run(&self) {
+        let _inside = contain::enter();
+        while let Some(question) = self.next() {
+            let Question { name, port, until, answer } = question;
+            let is_late = until.is_some_and(|until| until <= Instant::now());
+            let found = if is_late { None } else { Some(contain::run("a look-up", || look_up(&name, port))) };
+            if !self.may_answer() {
+                return;
+            }
+            if let Some(found) = found {
+                let _ = contain::run("the answer to a look-up", || {
+                    answer(found);
+                    Ok(())
+                });
+            }
+        }
+    }
+
+    /// Waits for a question; `None`: the resolver is gone.
+    fn next(&self) -> Option<Question> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            if let Some(question) = state.questions.pop_front() {
+                state.is_looking = true;
+                return Some(question);
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Whether there is still somebody to hear.
+    fn may_answer(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_looking = false;
+        !state.is_closed
+    }
+}
+
+/// All addresses of a name, in the order in which they are to be tried (getaddrinfo(3), RFC 6724).
+fn look_up(name: &str, port: u16) -> Result<Vec<Address>> {
+    let told = |why: &dyn std::fmt::Display| Error::new(Code::System, format!("the look-up of {name}: {why}"));
+    let mut found: Vec<Address> = Vec::new();
+    for address in (name, port).to_socket_addrs().map_err(|error| told(&error))?.map(Address::inet) {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    if found.is_empty() { Err(told(&"the name has no address")) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(host: &str) -> Result<String> {
+        Place::read(host, 7).map(|place| match place {
+            Place::At(address) => address.to_string(),
+            Place::Named(name, port) => format!("{name}, {port}"),
+        })
+    }
+
+    #[test]
+    fn a_host_is_an_address_a_path_or_a_name() {
+        for (host, place) in [
+            ("192.0.2.7", "192.0.2.7:7"),
+            ("2001:db8::7", "[2001:db8::7]:7"),
+            ("[2001:db8::7]", "[2001:db8::7]:7"),
+            ("::ffff:192.0.2.7", "192.0.2.7:7"),
+            ("fe80::1%1", "[fe80::1%1]:7"),
+            ("[fe80::1%lo]", "[fe80::1%1]:7"),
+            ("unix:/run/x.sock", "unix:/run/x.sock"),
+            ("localhost", "localhost, 7"),
+            ("a.example.", "a.example., 7"),
+        ] {
+            assert_eq!(read(host).as_deref(), Ok(place), "{host}");
+        }
+        for bad in ["", "unix:", "[192.0.2.7]", "[localhost]", "[]"] {
+            assert_eq!(read(bad).unwrap_err().code(), Code::Invalid, "{bad}");
+        }
+        assert!(Place::read("localhost", 0).is_err());
+        assert!(Place::read("unix:/run/x.sock", 0).is_ok());
+    }
+
+    #[test]
+    fn a_name_has_addresses_with_the_port() {
+        let found = Resolver::default().wait_for("localhost", 443, None).unwrap();
+        assert!(!found.is_empty());
+        for address in found {
+            assert!(address.ip().is_some_and(|ip| ip.is_loopback()) && address.port() == 443, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_is_named_in_the_sentence() {
+        let error = Resolver::default().wait_for("no name has a blank", 443, None).unwrap_err();
+        assert_eq!(error.code(), Code::System);
+        assert!(error.sentence().contains("no name has a blank"), "{error}");
+    }
+
+    #[test]
+    fn questions_are_answered_in_order_by_one_thread() {
+        let resolver = Resolver::default();
+        let (tell, heard) = mpsc::channel();
+        for number in 0..3 {
+            let tell = tell.clone();
+            let answer = move |_| tell.send((number, std::thread::current().id())).unwrap();
+            resolver.ask("localhost", 1, None, Box::new(answer)).unwrap();
+        }
+        let answers: Vec<_> = heard.iter().take(3).collect();
+        assert_eq!(answers.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(answers.iter().all(|(_, thread)| *thread == answers[0].1 && *thread != std::thread::current().id()));
+    }
+
+    #[test]
+    fn whom_nobody_waits_for_is_not_looked_up() {
+        let resolver = Resolver::default();
+        let (tell, heard) = mpsc::channel();
+        let late = tell.clone();
+        resolver.ask("localhost", 1, Some(Instant::now()), Box::new(move |_| late.send("late").unwrap())).unwrap();
+        resolver.ask("localhost", 1, None, Box::new(move |_| tell.send("in time").unwrap())).unwrap();
+        assert_eq!(heard.iter().collect::<Vec<_>>(), ["in time"]);
+    }
+
+    #[test]
+    fn nothing_is_heard_once_the_resolver_is_gone() {
+        let (tell, heard) = mpsc::channel();
+        let resolver = Resolver::default();
+        for _ in 0..100 {
+            let tell = tell.clone();
+            let answer = move |_| {
+                std::thread::sleep(Duration::from_millis(1));
+                tell.send(()).unwrap();
+            };
+            resolver.ask("localhost", 1, None, Box::new(answer)).unwrap();
+        }
+        drop(resolver);
+        while heard.try_recv().is_ok() {}
+        drop(tell);
+        assert!(heard.recv().is_err(), "an answer after the end");
+    }
+}

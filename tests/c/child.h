@@ -1,0 +1,25 @@
+/*
+ * A second process, for what one process cannot be at once: a server that runs out of descriptors or
+ * ends, and the peers that watch it. The two talk in numbers over a socket.
+ *
+ * To be started before this process has used tlsloop: a forked child may not use it after.
+ */
+#ifndef CHILD_H
+#define CHILD_H
+
+#include <sys/types.h>
+
+struct child {
+    pid_t pid;
+    int socket;
+};
+
+/* The child runs the function and then returns from main. */
+struct child child_start(void (*run)(int socket, void *arg), void *arg);
+
+void child_tell(int socket, long value);
+long child_hear(int socket);       /* ends the case when the other side is gone */
+int child_wait(struct child *child); /* its wait status */
+void child_ended_well(struct child *child);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * "exit() under a running server: workers are kept out of OpenSSL before its clean-up; no
+ * on_disconnect comes."
+ *
+ * Each trial is a process of its own, which begins before this one has used tlsloop.
+ */
+#define _GNU_SOURCE
+#include "child.h"
+#include "fixture.h"
+#include "peer.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CLIENTS = 4 };
+
+struct trial {
+    bool openssl_first; /* the host initialises OpenSSL before tlsloop does */
+    bool from_thread;   /* exit on another thread than the first */
+};
+
+static atomic_bool exiting;
+
+static void no_disconnect(struct fixture *f, tlsloop_conn conn, int reason)
+{
+    (void)f;
+    (void)conn;
+    (void)reason;
+    CHECK(!exiting);
+}
+
+static void *exit_now(void *arg)
+{
+    (void)arg;
+    exiting = true;
+    exit(0);
+}
+
+static void exit_at_rest(int unused, void *arg)
+{
+    const struct trial *trial = arg;
+    pthread_t thread;
+    (void)unused;
+    if (trial->openssl_first) CHECK(OPENSSL_init_crypto(0, NULL) == 1 && peer_context() != NULL);
+    struct fixture *f =
+        fixture_start((struct options){ .on.disconnect = no_disconnect, .config.workers = 2 });
+    for (int i = 0; i < CLIENTS; i++) {
+        static struct peer peers[CLIENTS]; /* open until the process ends */
+        peers[i] = peer_connect(f->port);
+        CHECK(peer_echo(&peers[i], "at rest"));
+    }
+    if (!trial->from_thread) exit_now(NULL);
+    CHECK(pthread_create(&thread, NULL, exit_now, NULL) == 0);
+    for (;;) pause();
+}
+
+static void exits_well(void (*run)(int socket, void *arg), struct trial trial)
+{
+    for (unsigned i = 0; i < check_scaled(20); i++) {
+        struct child child = child_start(run, &trial);
+        child_ended_well(&child);
+    }
+}
+
+/* L33: "a host that calls exit … without stop, and whichever of the two initialised OpenSSL first, the
+ * process still ends without a crash" */
+static void l33_exit_with_connections_at_rest(void)
+{
+    exits_well(exit_at_rest, (struct trial){ 0 });
+    exits_well(exit_at_rest, (struct trial){ .openssl_first = true });
+}
+
+static void l33_exit_from_another_thread(void)
+{
+    exits_well(exit_at_rest, (struct trial){ .from_thread = true });
+}
+
+/* Peers of another process: these threads would be inside OpenSSL too while it cleans up. */
+static void *echo_while_it_lives(void *arg)
+{
+    char back[5];
+    int fd = tcp_try_connect(*(int *)arg);
+    if (fd < 0) return NULL;
+    struct peer p = peer_over_socket(fd);
+    if (peer_handshake(&p))
+        while (peer_send(&p, "again", 5) && peer_recv_all(&p, back, sizeof back)) {}
+    peer_close(&p);
+    return NULL;
+}
+
+static void *handshakes_while_it_lives(void *arg)
+{
+    for (;;) {
+        int fd = tcp_try_connect(*(int *)arg);
+        if (fd < 0) return NULL;
+        struct peer p = peer_over_socket(fd);
+        peer_handshake(&p);
+        peer_reset(&p);
+    }
+}
+
+static void exit_under_traffic(int socket, void *unused)
+{
+    (void)unused;
+    struct fixture *f = fixture_start((struct options){ .config.workers = 2 });
+    child_tell(socket, f->port);
+    EVENTUALLY(f->data_calls >= 20 && f->connects >= 10);
+    exit(0);
+}
+
+static void l33_exit_under_traffic(void)
+{
+    for (unsigned i = 0; i < check_scaled(20); i++) {
+        pthread_t threads[CLIENTS];
+        struct child child = child_start(exit_under_traffic, NULL);
+        int port = (int)child_hear(child.socket);
+        for (int t = 0; t < CLIENTS; t++)
+            CHECK(pthread_create(&threads[t], NULL,
+                                 t % 2 ? echo_while_it_lives : handshakes_while_it_lives,
+                                 &port) == 0);
+        for (int t = 0; t < CLIENTS; t++) CHECK(pthread_join(threads[t], NULL) == 0);
+        child_ended_well(&child);
+    }
+}
+
+static void exit_in_data(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f;
+    (void)conn;
+    (void)data;
+    (void)len;
+    exit(0);
+}
+
+static void exit_in_a_callback(int unused, void *arg)
+{
+    (void)unused;
+    (void)arg;
+    struct fixture *f = fixture_start((struct options){ .on.data = exit_in_data });
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_send(&p, "go", 2));
+    for (;;) pause();
+}
+
+/* A host whose callback finds that all is over. */
+static void exit_inside_a_callback(void)
+{
+    exits_well(exit_in_a_callback, (struct trial){ 0 });
+}
+
+static void start_and_return(int unused, void *arg)
+{
+    (void)unused;
+    (void)arg;
+    fixture_start((struct options){ .config.workers = 2 });
+}
+
+/* "returns from main without it" */
+static void l33_return_from_main(void)
+{
+    exits_well(start_and_return, (struct trial){ 0 });
+}
+
+CHECK_MAIN(CASE(l33_exit_with_connections_at_rest),
+           CASE(l33_exit_from_another_thread), CASE(l33_exit_under_traffic),
+           CASE(exit_inside_a_callback),
+           CASE(l33_return_from_main))
