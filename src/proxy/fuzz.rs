@@ -135,7 +135,7 @@ proptest! {
             sum_up(&mut header, sum_at);
             if let Some(damage) = damage {
                 header[sum_at..sum_at + 4].iter_mut().zip(damage.to_be_bytes()).for_each(|(byte, flip)| *byte ^= flip);
-                expected = (0, Progress::Refused("the PROXY header's checksum is wrong"));
+                expected = (0, Progress::Refused("the checksum is wrong"));
             }
         }
         prop_assert_eq!(comparable(read_in_pieces(&header, &sizes)), expected);
