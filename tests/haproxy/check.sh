@@ -3,6 +3,8 @@
 # TLS, over IPv4, IPv6 and unix sockets; and whether it believes nobody else.
 #
 #   tests/haproxy/check.sh DIRECTORY      DIRECTORY holds libtlsloop.so
+#
+# With TEST_HOST_DRIVEN in the environment the hosts are driven by themselves, and tlsloop starts no thread.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/common.sh

@@ -4,6 +4,7 @@
  *
  *   host plain|tls ADDRESS TRUSTED      ends on SIGTERM
  *
+ * With TEST_HOST_DRIVEN in its environment it starts no thread and waits in tlsloop_server_wait alone.
  * It refuses clients at 127.0.0.66, wherever the balancer itself is.
  */
 #include <inttypes.h>
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
     config.address = argv[2];
     config.proxy_protocol = TLSLOOP_PROXY_REQUIRED;
     config.proxy_trusted = argv[3];
+    if (getenv("TEST_HOST_DRIVEN") != NULL) config.workers = TLSLOOP_HOST_DRIVEN;
     if (strcmp(argv[1], "plain") == 0) {
         config.mode = TLSLOOP_MODE_PLAIN;
     } else {
