@@ -122,7 +122,7 @@ impl Client {
         deadline: &mut Deadline,
     ) -> Result<()> {
         self.stream = Stream::Tls(Tls::new(context.ssl(server_name, port)?));
-        if let Err(error) = self.step_to_the_end(deadline) {
+        if let Err(error) = self.step_to_the_end(deadline).and_then(|()| self.confirm(context)) {
             self.leave(&mut Deadline::after(Some(0)));
             let pinned = error.code() == Code::Verify && context.is_pinned();
             let why = if pinned { "the server's certificate is not the one of the pin" } else { error.sentence() };
@@ -132,6 +132,14 @@ impl Client {
             self.facts.tls = Some(TlsFacts::of(tls.ssl()));
         }
         Ok(())
+    }
+
+    /// Asks the policy what it thinks of the finished handshake.
+    fn confirm(&self, context: &ClientContext) -> Result<()> {
+        match &self.stream {
+            Stream::Tls(tls) => context.confirm(tls.ssl()),
+            Stream::Plain => Ok(()),
+        }
     }
 
     /// Steps of the handshake, until it is done and the last of it has left.
