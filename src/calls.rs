@@ -5,7 +5,6 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::address::Address;
 use crate::cell::{Ask, Cell, Left, Post, State};
@@ -16,6 +15,7 @@ use crate::inbox::Note;
 use crate::info::Facts;
 use crate::queue::Mark;
 use crate::registry::{self, Lane};
+use crate::sync::atomic::Ordering;
 use crate::sys::socket;
 use crate::worker::shard;
 

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::id::Id;
 use crate::registry::Lane;
 use crate::slab::Key;
 use crate::stats::Counters;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::wake::Wake;
 
 /// A request to one worker. Those to a connection wait in its cell; the note only says where to look.
@@ -76,10 +75,10 @@ impl Inbox {
 
     /// The worker is about to wait; false: it must not, there are requests.
     ///
-    /// Either a sender's `push` comes before the look into the list, and is seen by it, or after, and then it finds
-    /// `asleep` true and writes.
+    /// Either a sender's swap of `asleep` comes before ours, and then we see what it did before (its note, or why it
+    /// nudges), or after, and then it finds `asleep` true and writes. A plain store would see nothing.
     pub(crate) fn may_sleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
+        self.asleep.swap(true, Ordering::SeqCst);
         self.notes.lock().is_empty()
     }
 
@@ -88,9 +87,9 @@ impl Inbox {
         self.notes.lock().is_empty()
     }
 
-    /// The worker is awake and will look by itself.
+    /// The worker is awake and will look by itself; as in [`Inbox::may_sleep`], it sees why it was nudged.
     pub(crate) fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.asleep.swap(false, Ordering::SeqCst);
     }
 
     /// Takes all requests; `into` must be empty and gets them in order.

@@ -29,6 +29,7 @@ pub mod server;
 mod service;
 pub mod slab;
 pub mod stats;
+mod sync;
 mod sys;
 pub mod timer;
 pub mod tls;

@@ -7,7 +7,8 @@
 
 use std::collections::TryReserveError;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Capacity of the chunks that a worker keeps: what one turn reads from one connection fits into it.
 pub const CHUNK: usize = 64 * 1024;

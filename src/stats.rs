@@ -3,9 +3,8 @@
 //! Invariant: a connect is written before its disconnect, and a snapshot reads disconnects first, so that no
 //! snapshot shows more disconnects than connects.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::host::{REASON_SLOTS, Reason};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
