@@ -6,13 +6,15 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The files that declare what C sees, in the order in which the header prints them.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "src/ffi/types/constants.rs",
     "src/ffi/types/conn.rs",
     "src/ffi/types/server.rs",
     "src/ffi/types/client.rs",
     "src/ffi/error.rs",
     "src/ffi/tls.rs",
+    "src/ffi/tls_trust.rs",
+    "src/ffi/tls_protocol.rs",
     "src/ffi/server.rs",
     "src/ffi/conn.rs",
     "src/ffi/client.rs",

@@ -740,39 +740,195 @@ const char *tlsloop_reason_name(int reason);
 const char *tlsloop_last_error(void);
 
 /**
- * Makes a policy with the defaults.
+ * Makes a policy: no certificate, and good defaults for everything else.
+ *
+ * Defaults: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption; the server's order decides; one
+ * stateless ticket per handshake, under random keys of this policy; no renegotiation, no compression, no early data. A
+ * server asks clients for no certificate; a client verifies the server against the system's trust.
+ *
+ * Servers and clients are given it in their configs; the first of them to use it freezes it: every function that would
+ * change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
+ * thread may use any policy. All functions that change one leave it as it was if they fail.
+ *
+ * Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child.
  */
 struct tlsloop_tls *tlsloop_tls_new(void);
 
 /**
- * Frees a policy.
+ * Gives up the host's reference. Servers, clients and connections that use the policy keep their own, so it may be freed
+ * as soon as they were started. NULL: nothing happens. Not to be used afterwards, nor freed twice.
  */
 void tlsloop_tls_free(struct tlsloop_tls *tls);
 
 /**
- * Adds a certificate with its chain and key.
+ * Sets the password that opens encrypted keys. It counts for keys that are added after this call; NULL: there is none.
+ *
+ * The text is copied, and overwritten before its memory is given back. tlsloop never asks on the terminal: an encrypted key
+ * without a password is an error.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for more than 1024 bytes; TLSLOOP_ESTATE if the policy is in use.
+ */
+int tlsloop_tls_set_key_password(struct tlsloop_tls *tls, const char *password);
+
+/**
+ * Adds a certificate from two files in PEM, which may be the same one: `chain_pem` with the certificate first and then its
+ * issuers up to, but not necessarily with, the root; `key_pem` with its private key (RSA of 2048 bits or more, ECDSA,
+ * Ed25519).
+ *
+ * A server that has several picks one by the name that a client asks for, from the names that the certificates carry
+ * themselves: an exact name before a wildcard, ECDSA before RSA where the client takes both. If no name fits, or none is
+ * asked for, it is the first that was added. A client shows its certificate to a server that asks for one.
+ *
+ * A certificate that has expired is taken; each tlsloop_server_start() and tlsloop_server_set_tls() that uses it logs a
+ * warning.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_ETLS for one that holds no certificate or no key,
+ * is damaged, is encrypted and not opened by the password, or for a key that does not belong to the certificate;
+ * TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.
  */
 int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_pem, const char *key_pem);
 
 /**
- * Adds a self-signed certificate.
+ * The same from PEM text in memory. It needs no zero at its end, and the host may overwrite it when the call returns.
+ *
+ * Returns as tlsloop_tls_add_certificate_file().
+ */
+int tlsloop_tls_add_certificate(struct tlsloop_tls *tls, const void *chain, size_t chain_len, const void *key, size_t key_len);
+
+/**
+ * Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.test", and adds it. It lives in
+ * memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for what is neither a host name nor an address; TLSLOOP_ETLS;
+ * TLSLOOP_ESTATE if the policy is in use.
  */
 int tlsloop_tls_add_self_signed(struct tlsloop_tls *tls, const char *names);
 
 /**
- * Sets whom to trust.
+ * Sends an OCSP response, a file in DER as the certificate's issuer gives it, to clients that ask for one with the
+ * certificate that was added last. Once it is out of date it is no longer sent, and using the policy logs a warning.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_ETLS for one that is no successful response or
+ * speaks of another certificate; TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE if no certificate was added, or the policy is in
+ * use.
+ */
+int tlsloop_tls_set_ocsp_file(struct tlsloop_tls *tls, const char *der);
+
+/**
+ * Believes the certificates of a PEM file, and no others; it replaces what was set before. NULL: those of the system.
+ *
+ * A certificate in it ends a chain whether it is a root or not, so a single server can be trusted by its own certificate.
+ * If this is never called, a client believes the system's certificates, and a server none.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_ETLS for one that holds no certificate or a
+ * damaged one; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.
  */
 int tlsloop_tls_set_trust_file(struct tlsloop_tls *tls, const char *ca_pem);
 
 /**
- * Sets what is verified.
+ * The same from PEM text in memory, of which there must be some.
+ *
+ * Returns as tlsloop_tls_set_trust_file(); TLSLOOP_EINVAL for NULL or a length of 0.
+ */
+int tlsloop_tls_set_trust(struct tlsloop_tls *tls, const void *ca_pem, size_t len);
+
+/**
+ * Refuses peers whose certificate is revoked by the lists of a PEM file; it replaces what was set before.
+ *
+ * Each issuer of a peer's chain must have a list in it, and one that is up to date, else the peer is refused, too.
+ *
+ * Returns as tlsloop_tls_set_trust_file(); TLSLOOP_EINVAL for NULL.
+ */
+int tlsloop_tls_set_crl_file(struct tlsloop_tls *tls, const char *crl_pem);
+
+/**
+ * Says what is asked of the peer's certificate, by one of TLSLOOP_VERIFY_*.
+ *
+ * TLSLOOP_VERIFY_DEFAULT: a server asks for none, a client requires one that is trusted and carries the name it connects
+ * to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between. TLSLOOP_VERIFY_OPTIONAL, on
+ * servers only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no
+ * connection without a trusted one.
+ *
+ * A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
+ * resumed under another that verifies or trusts differently.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for another number; TLSLOOP_ESTATE if the policy is in use.
  */
 int tlsloop_tls_set_verify(struct tlsloop_tls *tls, int verify);
 
 /**
- * Pins the server's certificate.
+ * A client with this policy takes the server whose own certificate has this SHA-256, and no other, whatever chain, name and
+ * dates it has. Servers do not look at it.
+ *
+ * `sha256_hex` is 64 hexadecimal digits, with or without colons, as `openssl x509 -fingerprint -sha256` and the `sha256`
+ * of tlsloop_info tell it.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or another text; TLSLOOP_ESTATE if the policy is in use.
  */
 int tlsloop_tls_set_pin(struct tlsloop_tls *tls, const char *sha256_hex);
+
+/**
+ * Sets the oldest and the newest version, TLSLOOP_TLS1_2 or TLSLOOP_TLS1_3 each. Older ones cannot be had.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for another number, or if `min` is newer than `max`; TLSLOOP_ESTATE if the policy is in
+ * use.
+ */
+int tlsloop_tls_set_versions(struct tlsloop_tls *tls, int min, int max);
+
+/**
+ * Sets the suites of TLS 1.2 ("ECDHE+AESGCM", ciphers(1)) and of TLS 1.3 ("TLS_AES_256_GCM_SHA384:..."), the preferred first.
+ * NULL: as they are. The defaults need no change for security.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL if a list names one that this OpenSSL does not know, or leaves none;
+ * TLSLOOP_ESTATE if the policy is in use.
+ */
+int tlsloop_tls_set_ciphers(struct tlsloop_tls *tls, const char *tls12_list, const char *tls13_suites);
+
+/**
+ * Sets the groups of the key exchange, the preferred first, as in "X25519:P-256". The default begins with
+ * X25519MLKEM768, which a quantum computer does not break, where OpenSSL has it (3.5).
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for a group that this OpenSSL does not know; TLSLOOP_ESTATE if the policy is
+ * in use.
+ */
+int tlsloop_tls_set_groups(struct tlsloop_tls *tls, const char *groups);
+
+/**
+ * Sets the application protocols of ALPN, as in "h2,http/1.1", the preferred first: a server picks the first of its own
+ * list that the client offers, too. tlsloop_info tells which it was.
+ *
+ * `required` 0: a connection without a common protocol goes on without one. Else it is refused, by a server with the alert
+ * no_application_protocol.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL, or for a name of 0 or more than 255 bytes; TLSLOOP_ESTATE if the policy is in
+ * use.
+ */
+int tlsloop_tls_set_alpn(struct tlsloop_tls *tls, const char *comma_separated, int required);
+
+/**
+ * Takes the keys of session tickets from files, so that other processes with the same files can resume the sessions of this
+ * one, and this one after a restart.
+ *
+ * A file is raw: 48 bytes (name 16, AES 16, HMAC 16) or 80 bytes (name 16, HMAC 32, AES 32), as nginx has them; make one by
+ * `openssl rand 80`. All have the same size. The first encrypts; all decrypt, and a ticket of an older key is renewed under
+ * the first. To rotate, put a new file in front, drop the oldest, and hand a new policy to tlsloop_server_set_tls(): about
+ * once a day, for whoever has the keys can read recorded connections of TLS 1.2.
+ *
+ * Without this, each policy has a random key that is gone with it.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_EINVAL for a wrong size, mixed sizes, NULL or no
+ * file; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.
+ */
+int tlsloop_tls_set_ticket_key_files(struct tlsloop_tls *tls, const char *const *paths, size_t n);
+
+/**
+ * Appends the secrets of all connections to a file, in the format that Wireshark reads. Whoever has the file can read the
+ * connections: for debugging only. It is opened by this call, and made for its owner alone if it is not there.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be opened; TLSLOOP_EINVAL for NULL; TLSLOOP_ESTATE if the policy
+ * is in use.
+ */
+int tlsloop_tls_set_keylog_file(struct tlsloop_tls *tls, const char *path);
 
 /**
  * Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.

@@ -11,6 +11,10 @@ pub mod error;
 
 pub mod tls;
 
+pub mod tls_trust;
+
+pub mod tls_protocol;
+
 pub mod server;
 
 pub mod conn;

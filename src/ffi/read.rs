@@ -88,6 +88,15 @@ pub(crate) unsafe fn host_optional_path<'a>(name: &str, ptr: *const c_char) -> R
     Ok(Some(Path::new(OsStr::from_bytes(text.to_bytes()))))
 }
 
+/// The bytes of a C string, in whatever encoding; NULL is `None`.
+///
+/// # Safety
+/// `ptr` is NULL or a C string.
+pub(crate) unsafe fn host_optional_secret<'a>(ptr: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: as this function.
+    unsafe { c_string(ptr) }.map(CStr::to_bytes)
+}
+
 /// A range of bytes; NULL is fine if `len` is 0.
 ///
 /// # Safety

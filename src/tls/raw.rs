@@ -5,18 +5,26 @@
 //! be empty").
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod authority;
 mod bio;
 mod ctx;
 mod decl;
 mod handle;
+mod hello;
 mod hooks;
 mod info;
 mod issue;
+mod keylog;
 #[cfg(test)]
 mod lockstep;
+mod ocsp;
 mod pem;
+mod pin;
+mod sessions;
 mod ssl;
 mod store;
+mod tickets;
 mod verify;
 mod x509;
 
@@ -27,16 +35,25 @@ use std::sync::Once;
 
 use openssl_sys as ffi;
 
+#[cfg(test)]
+pub(crate) use authority::{Issued, Wish};
 pub(crate) use bio::Transport;
 pub(crate) use ctx::{Demand, Side, SslCtx};
-pub(crate) use handle::{Cert, Chain, Crl, Key, Secret, Store};
-pub(crate) use hooks::Hooks;
-pub(crate) use info::{PeerCertificate, hex};
+pub(crate) use handle::{Cert, Chain, Crl, Key, Secret, Session, Store};
+pub(crate) use hello::Hello;
+pub(crate) use hooks::{Alpn, Hooks};
+pub(crate) use info::PeerCertificate;
+#[cfg(test)]
+pub(crate) use info::hex;
 pub(crate) use issue::{SubjectName, self_signed};
 #[cfg(test)]
 pub(crate) use lockstep::Pair;
+pub(crate) use ocsp::{Freshness, check_ocsp};
 pub(crate) use pem::{CertChain, MAX_PASSWORD, certs_from_pem, chain_from_pem, crls_from_pem, key_from_pem};
+pub(crate) use sessions::PeerKey;
 pub(crate) use ssl::{Answer, Ssl};
+pub(crate) use tickets::TicketKey;
+#[cfg(test)]
 pub(crate) use verify::verdict_words;
 pub(crate) use x509::{AltName, KeyKind, Validity};
 

@@ -1,21 +1,26 @@
 //! What all connections of the clients of one policy have in common.
 
+use std::fs::File;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::Policy;
+use super::server::append_line;
+use super::sessions::Sessions;
 use super::settings::{Settings, Verify};
 use crate::error::{Error, Result};
-use crate::tls::raw::{Demand, Hooks, Side, Ssl, SslCtx};
+use crate::tls::raw::{Demand, Hooks, PeerKey, Session, Side, Ssl, SslCtx};
 
 /// The longest host name of DNS (RFC 1035 2.3.4).
 const MAX_NAME: usize = 253;
 
-/// Makes the client's end of connections.
+/// Makes the client's end of connections, and remembers the sessions that servers let it resume.
 pub struct ClientContext {
     ctx: SslCtx,
     /// A pinned certificate is taken whatever name it carries.
     checks_name: bool,
+    needs_alpn: bool,
+    sessions: Arc<Sessions>,
 }
 
 impl ClientContext {
@@ -28,16 +33,25 @@ impl ClientContext {
             (None, Verify::None) => Demand::Nothing,
             _ => Demand::Required,
         };
-        let mut ctx = SslCtx::new(Side::Client, Box::new(ClientHooks { pin: settings.pin }))?;
+        let sessions = Arc::new(Sessions::default());
+        let hooks =
+            ClientHooks { pin: settings.pin, sessions: Arc::clone(&sessions), key_log: settings.key_log.clone() };
+        let mut ctx = settings.context(Side::Client, Box::new(hooks))?;
+        // One of each kind of key; of several the first, which is installed last.
         for identity in settings.identities.iter().rev() {
             identity.install(&mut ctx)?;
         }
         ctx.set_demand(demand);
+        ctx.keep_sessions();
         match settings.pin {
             Some(_) => ctx.verify_by_pin(),
             None => ctx.set_store(settings.store()?),
         }
-        Ok(ClientContext { ctx, checks_name: settings.pin.is_none() })
+        if let Some(protocols) = &settings.alpn {
+            ctx.offer_alpn(protocols.wire())?;
+        }
+        let needs_alpn = settings.alpn.as_ref().is_some_and(|protocols| protocols.required);
+        Ok(ClientContext { ctx, checks_name: settings.pin.is_none(), needs_alpn, sessions })
     }
 
     /// The context of clients that name no policy: the system's trust, verified.
@@ -52,7 +66,7 @@ impl ClientContext {
     }
 
     /// The client's end of a new connection to `server_name`, a host name or an address.
-    pub(crate) fn ssl(&self, server_name: &str, _port: u16) -> Result<Ssl> {
+    pub(crate) fn ssl(&self, server_name: &str, port: u16) -> Result<Ssl> {
         let mut ssl = Ssl::new(&self.ctx)?;
         ssl.be_client();
         match peer_name(server_name)? {
@@ -65,17 +79,46 @@ impl ClientContext {
                 }
             }
         }
+        let key = PeerKey { host: server_name.to_owned(), port };
+        if let Some(session) = self.sessions.take(&key) {
+            ssl.resume(&session);
+        }
+        ssl.set_peer_key(key)?;
         Ok(ssl)
+    }
+
+    /// To be asked once, when the handshake of a connection is done: whether what came out is acceptable.
+    pub(crate) fn confirm(&self, ssl: &Ssl) -> Result<()> {
+        if self.needs_alpn && ssl.alpn().is_empty() {
+            return Err(Error::tls("ALPN", "the server takes none of the protocols that are required"));
+        }
+        if ssl.is_resumed()
+            && let (Some(key), Some(session)) = (ssl.peer_key(), ssl.session())
+        {
+            self.sessions.put_back(key, session);
+        }
+        Ok(())
     }
 }
 
+/// What OpenSSL asks while handshakes run.
 struct ClientHooks {
     pin: Option<[u8; 32]>,
+    sessions: Arc<Sessions>,
+    key_log: Option<Arc<File>>,
 }
 
 impl Hooks for ClientHooks {
     fn accepts_leaf(&self, sha256: &[u8; 32]) -> bool {
         self.pin.as_ref() == Some(sha256)
+    }
+
+    fn keep_session(&self, peer: &PeerKey, session: Session) {
+        self.sessions.put(peer, session);
+    }
+
+    fn key_log(&self, line: &[u8]) {
+        append_line(self.key_log.as_deref(), line);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Files that the host names. An error has the path and errno's words.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -32,4 +33,14 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// All of a file that holds a key.
 pub(super) fn read_secret(path: &Path) -> Result<Secret> {
     read_file(path).map(Secret::new)
+}
+
+/// A file to append secrets to; a new one is for its owner's eyes only.
+pub(super) fn open_log(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|cause| Error::system(path.display(), &cause))
 }

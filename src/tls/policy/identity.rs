@@ -1,10 +1,11 @@
 //! Who the host claims to be: a certificate, its chain and its key.
 
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use super::settings::NoHooks;
 use crate::error::{Error, Result};
-use crate::tls::raw::{self, Cert, CertChain, Chain, Key, KeyKind, Side, SslCtx, SubjectName, Validity};
+use crate::tls::raw::{self, Cert, CertChain, Chain, Freshness, Key, KeyKind, Side, SslCtx, SubjectName, Validity};
 
 /// One certificate that the host can show, with all that belongs to it.
 pub(super) struct Identity {
@@ -14,6 +15,21 @@ pub(super) struct Identity {
     pub(super) kind: KeyKind,
     /// The file or argument that it came from, for warnings.
     source: String,
+    staple: Option<Staple>,
+}
+
+/// An OCSP response that goes with a certificate.
+struct Staple {
+    der: Vec<u8>,
+    /// Clients refuse it afterwards.
+    until: Option<SystemTime>,
+    source: String,
+}
+
+impl Staple {
+    fn is_fresh(&self) -> bool {
+        self.until.is_none_or(|until| SystemTime::now() <= until)
+    }
 }
 
 impl Identity {
@@ -25,7 +41,7 @@ impl Identity {
             let what = format!("{chain_name}: certificate and key ({key_name}) do not belong together");
             Error::tls(what, words)
         })?;
-        let identity = Identity { leaf, rest, key, kind, source: chain_name.to_owned() };
+        let identity = Identity { leaf, rest, key, kind, source: chain_name.to_owned(), staple: None };
         let mut trial = SslCtx::new(Side::Server, Box::new(NoHooks))?;
         identity.install(&mut trial)?;
         Ok(identity)
@@ -37,7 +53,7 @@ impl Identity {
         let (leaf, key) = raw::self_signed(&names)?;
         let rest = Chain::new()?;
         let source = "self-signed".to_owned();
-        Ok(Identity { leaf, rest, key, kind: KeyKind::Ecdsa, source })
+        Ok(Identity { leaf, rest, key, kind: KeyKind::Ecdsa, source, staple: None })
     }
 
     /// Gives it to a context.
@@ -46,14 +62,36 @@ impl Identity {
             .map_err(|cause| Error::new(cause.code(), format!("{}: {}", self.source, cause.sentence())))
     }
 
-    /// What a person should know although the certificate is used.
-    pub(super) fn warning(&self) -> Option<String> {
-        let what = match self.leaf.validity() {
-            Validity::Now => return None,
-            Validity::NotYet => "is not valid yet",
-            Validity::Expired => "has expired",
+    /// Sends an OCSP response along, which must speak of this certificate.
+    pub(super) fn set_staple(&mut self, der: Vec<u8>, source: &str) -> Result<()> {
+        let until = match raw::check_ocsp(&der, &self.leaf, source)? {
+            Freshness::Always => None,
+            Freshness::Seconds(left) => {
+                let (now, span) = (SystemTime::now(), Duration::from_secs(left.unsigned_abs()));
+                // A moment that the clock cannot express is as good as none.
+                if left < 0 { now.checked_sub(span) } else { now.checked_add(span) }
+            }
         };
-        Some(format!("{}: the certificate of {} {what}", self.source, self.leaf.subject()))
+        self.staple = Some(Staple { der, until, source: source.to_owned() });
+        Ok(())
+    }
+
+    /// The OCSP response, unless it is out of date: a client would refuse the connection for it.
+    pub(super) fn staple(&self) -> Option<&[u8]> {
+        self.staple.as_ref().filter(|staple| staple.is_fresh()).map(|staple| &staple.der[..])
+    }
+
+    /// What a person should know although it is used.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let dates = match self.leaf.validity() {
+            Validity::Now => None,
+            Validity::NotYet => Some("is not valid yet"),
+            Validity::Expired => Some("has expired"),
+        };
+        let stale = self.staple.as_ref().filter(|staple| !staple.is_fresh());
+        let of_dates = dates.map(|what| format!("{}: the certificate of {} {what}", self.source, self.leaf.subject()));
+        let of_staple = stale.map(|staple| format!("{}: the OCSP response is out of date and not sent", staple.source));
+        of_dates.into_iter().chain(of_staple).collect()
     }
 }
 

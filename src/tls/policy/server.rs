@@ -1,37 +1,50 @@
 //! What all connections of the servers of one policy have in common.
 
-use super::settings::{NoHooks, Settings, Trust, Verify};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use super::alpn::Protocols;
+use super::identity::Identity;
+use super::names::{Names, names_of};
+use super::settings::{Settings, Trust, Verify};
 use crate::error::{Error, Result};
-use crate::tls::raw::{Demand, Side, Ssl, SslCtx};
+use crate::tls::raw::{Alpn, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey};
 
 /// Makes the server's end of connections. Shared by all workers of all servers that use the policy.
 pub struct ServerContext {
     ctx: SslCtx,
-    warnings: Vec<String>,
+    identities: Vec<Arc<Identity>>,
 }
 
 impl ServerContext {
     /// Builds it, or says what is missing.
     pub(super) fn new(settings: &Settings) -> Result<ServerContext> {
-        if settings.identities.is_empty() {
+        let identities = settings.identities.clone();
+        let [first, others @ ..] = &identities[..] else {
             return Err(Error::invalid("tls: a server needs a certificate, and none was added"));
-        }
+        };
         let demand = demand(settings)?;
-        let mut ctx = SslCtx::new(Side::Server, Box::new(NoHooks))?;
-        // Later ones of the same kind would replace the first, which is the default.
-        for identity in settings.identities.iter().rev() {
-            identity.install(&mut ctx)?;
+        let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings)))?;
+        first.install(&mut ctx)?;
+        if !others.is_empty() {
+            ctx.choose_by_hello();
         }
-        ctx.set_demand(demand);
-        if demand != Demand::Nothing {
-            ctx.set_store(settings.store()?);
-            if let Trust::These(certs) = &settings.trust {
-                certs.iter().try_for_each(|cert| ctx.add_client_ca(cert))?;
+        ctx.acknowledge_names();
+        ctx.bind_tickets_to_names();
+        ctx.staple();
+        verify_clients(&mut ctx, settings, demand)?;
+        if let Some(protocols) = &settings.alpn {
+            ctx.choose_alpn();
+            if protocols.required {
+                ctx.require_alpn();
             }
         }
-        ctx.set_session_context(&session_facts(settings, demand))?;
-        let warnings = settings.identities.iter().filter_map(|identity| identity.warning()).collect();
-        Ok(ServerContext { ctx, warnings })
+        if !settings.ticket_keys.is_empty() {
+            ctx.use_ticket_keys();
+        }
+        Ok(ServerContext { ctx, identities })
     }
 
     /// The server's end of a new connection, before its handshake.
@@ -41,9 +54,23 @@ impl ServerContext {
         Ok(ssl)
     }
 
-    /// What a person should know although the policy is used, one sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// What a person should know although the policy is used, one sentence each, as of now.
+    pub fn warnings(&self) -> Vec<String> {
+        self.identities.iter().flat_map(|identity| identity.warnings()).collect()
+    }
+}
+
+/// Sets what is asked of clients, and who may resume what.
+fn verify_clients(ctx: &mut SslCtx, settings: &Settings, demand: Demand) -> Result<()> {
+    ctx.set_demand(demand);
+    ctx.set_session_context(&session_facts(settings, demand))?;
+    if demand == Demand::Nothing {
+        return Ok(());
+    }
+    ctx.set_store(settings.store()?);
+    match &settings.trust {
+        Trust::These(certs) => certs.iter().try_for_each(|cert| ctx.add_client_ca(cert)),
+        Trust::Unset | Trust::System => Ok(()),
     }
 }
 
@@ -58,26 +85,102 @@ fn demand(settings: &Settings) -> Result<Demand> {
         Trust::Unset => {
             Err(Error::invalid("tls: clients are to be verified, and no trust was set (tlsloop_tls_set_trust_file)"))
         }
-        _ => Ok(demand),
+        Trust::System | Trust::These(_) => Ok(demand),
     }
 }
 
 /// Everything that decides whether a client is let in: a ticket is good only where all of it is the
 /// same, also if two policies have the keys of their tickets from the same files.
 fn session_facts(settings: &Settings, demand: Demand) -> Vec<u8> {
-    let mut facts = format!("tlsloop server, {demand:?}").into_bytes();
-    let trusted: &[_] = match (&settings.trust, demand) {
-        (_, Demand::Nothing) | (Trust::Unset, _) => &[],
-        (Trust::System, _) => {
-            facts.extend_from_slice(b", system");
-            &[]
-        }
-        (Trust::These(certs), _) => certs,
-    };
-    for cert in trusted {
-        let der = cert.der();
-        facts.extend_from_slice(&(der.len() as u64).to_be_bytes());
-        facts.extend_from_slice(&der);
+    let mut facts = format!("tlsloop server {demand:?}").into_bytes();
+    if demand == Demand::Nothing {
+        return facts;
     }
+    let mut add = |kind: u8, der: &[u8]| {
+        facts.push(kind);
+        facts.extend_from_slice(&(der.len() as u64).to_be_bytes());
+        facts.extend_from_slice(der);
+    };
+    match &settings.trust {
+        Trust::Unset | Trust::System => add(b's', &[]),
+        Trust::These(certs) => certs.iter().for_each(|cert| add(b'c', &cert.der())),
+    }
+    settings.crls.iter().for_each(|crl| add(b'r', &crl.der()));
     facts
+}
+
+/// What OpenSSL asks while handshakes run.
+struct ServerHooks {
+    identities: Vec<Arc<Identity>>,
+    names: Names,
+    /// Which certificates stand in for the first where a client cannot take its kind of key.
+    siblings: Vec<usize>,
+    /// The place of a certificate by the address of its object.
+    places: HashMap<usize, usize>,
+    alpn: Option<Protocols>,
+    ticket_keys: Arc<Vec<TicketKey>>,
+    key_log: Option<Arc<File>>,
+}
+
+impl ServerHooks {
+    fn new(settings: &Settings) -> ServerHooks {
+        let identities = settings.identities.clone();
+        let names = Names::new(identities.iter().map(|own| (own.kind, names_of(&own.leaf))));
+        let places = identities.iter().enumerate().map(|(i, own)| (own.leaf.address(), i)).collect();
+        ServerHooks {
+            siblings: names.siblings(0),
+            names,
+            places,
+            identities,
+            alpn: settings.alpn.clone(),
+            ticket_keys: Arc::clone(&settings.ticket_keys),
+            key_log: settings.key_log.clone(),
+        }
+    }
+
+    fn takes(&self, hello: &Hello, place: usize) -> bool {
+        let own = &self.identities[place];
+        hello.takes(&own.leaf, &own.rest, &own.key, own.kind)
+    }
+}
+
+impl Hooks for ServerHooks {
+    fn choose(&self, hello: &Hello) -> bool {
+        let [exact, wildcard] = hello.server_name().map_or([&[][..]; 2], |asked| self.names.find(asked));
+        let sets = [exact, wildcard, &[0], &self.siblings];
+        let mut sets = sets.into_iter().filter(|set| !set.is_empty());
+        let best = sets.clone().next().unwrap_or(&[0]);
+        // If the client takes none, the handshake fails with the best, in OpenSSL's words.
+        let set = sets.find(|set| set.iter().any(|&place| self.takes(hello, place))).unwrap_or(best);
+        if set == [0] {
+            return true;
+        }
+        // Of several kinds OpenSSL picks by the order of signatures and suites: ECDSA before RSA.
+        hello.show_none();
+        set.iter().map(|&place| &self.identities[place]).all(|own| hello.show(&own.leaf, &own.rest, &own.key))
+    }
+
+    fn staple(&self, leaf: usize) -> Option<&[u8]> {
+        self.identities[*self.places.get(&leaf)?].staple()
+    }
+
+    fn alpn(&self, offered: &[u8]) -> Alpn<'_> {
+        self.alpn.as_ref().map_or(Alpn::Nothing, |protocols| protocols.choose(offered))
+    }
+
+    fn ticket_keys(&self) -> &[TicketKey] {
+        &self.ticket_keys
+    }
+
+    fn key_log(&self, line: &[u8]) {
+        append_line(self.key_log.as_deref(), line);
+    }
+}
+
+/// Appends one line in one write, so that lines of several threads do not mix. A full disk must not end
+/// connections, so what fails is lost.
+pub(super) fn append_line(file: Option<&File>, line: &[u8]) {
+    if let Some(mut file) = file {
+        let _lost = file.write_all(&[line, b"\n"].concat());
+    }
 }

@@ -1,8 +1,12 @@
 //! What has been set so far.
 
+use std::fs::File;
+use std::sync::Arc;
+
+use super::alpn::Protocols;
 use super::identity::Identity;
 use crate::error::{Error, Result};
-use crate::tls::raw::{Cert, Hooks, Store};
+use crate::tls::raw::{self, Cert, Crl, Hooks, Secret, Side, SslCtx, Store, TicketKey};
 
 /// What is asked of the peer's certificate. The discriminants are the numbers of the C header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,23 @@ impl Verify {
     }
 }
 
+/// A version of TLS. The discriminants are the numbers of the C header, which are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Version {
+    /// TLS 1.2.
+    Tls12 = 0x0303,
+    /// TLS 1.3.
+    Tls13 = 0x0304,
+}
+
+impl Version {
+    /// Reads a number of the C header.
+    pub fn from_number(number: i32) -> Option<Version> {
+        [Version::Tls12, Version::Tls13].into_iter().find(|version| *version as i32 == number)
+    }
+}
+
 /// Whose signature is believed.
 #[derive(Default)]
 pub(super) enum Trust {
@@ -43,13 +64,34 @@ pub(super) enum Trust {
 /// Everything that the host has set.
 #[derive(Default)]
 pub(super) struct Settings {
-    pub(super) identities: Vec<Identity>,
+    /// Opens the keys that are added from now on.
+    pub(super) password: Option<Secret>,
+    /// The first is the default.
+    pub(super) identities: Vec<Arc<Identity>>,
     pub(super) trust: Trust,
+    pub(super) crls: Vec<Crl>,
     pub(super) verify: Verify,
     pub(super) pin: Option<[u8; 32]>,
+    /// The oldest and the newest, if not the defaults.
+    pub(super) versions: Option<(Version, Version)>,
+    pub(super) ciphers: Option<String>,
+    pub(super) suites: Option<String>,
+    pub(super) groups: Option<String>,
+    pub(super) alpn: Option<Protocols>,
+    /// Without any, each policy has random ones.
+    pub(super) ticket_keys: Arc<Vec<TicketKey>>,
+    pub(super) key_log: Option<Arc<File>>,
 }
 
 impl Settings {
+    /// Adds a certificate from two PEM texts, whose names stand in errors.
+    pub(super) fn add(&mut self, chain: &[u8], key: &Secret, chain_name: &str, key_name: &str) -> Result<()> {
+        let chain = raw::chain_from_pem(chain, chain_name)?;
+        let key = raw::key_from_pem(key.bytes(), self.password.as_ref(), key_name)?;
+        self.identities.push(Arc::new(Identity::new(chain, key, chain_name, key_name)?));
+        Ok(())
+    }
+
     /// What verifies a peer's certificate.
     pub(super) fn store(&self) -> Result<Store> {
         let mut store = Store::new()?;
@@ -57,7 +99,23 @@ impl Settings {
             Trust::Unset | Trust::System => store.add_system()?,
             Trust::These(certs) => certs.iter().try_for_each(|cert| store.add(cert))?,
         }
+        self.crls.iter().try_for_each(|crl| store.add_crl(crl))?;
         Ok(store)
+    }
+
+    /// A context with what servers and clients have in common.
+    pub(super) fn context(&self, side: Side, hooks: Box<dyn Hooks>) -> Result<SslCtx> {
+        let mut ctx = SslCtx::new(side, hooks)?;
+        if let Some((min, max)) = self.versions {
+            ctx.set_versions(min as i32, max as i32)?;
+        }
+        self.ciphers.as_deref().map_or(Ok(()), |list| ctx.set_cipher_list(list))?;
+        self.suites.as_deref().map_or(Ok(()), |list| ctx.set_suites(list))?;
+        self.groups.as_deref().map_or(Ok(()), |list| ctx.set_groups(list))?;
+        if self.key_log.is_some() {
+            ctx.log_keys();
+        }
+        Ok(ctx)
     }
 }
 

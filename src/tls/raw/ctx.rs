@@ -3,7 +3,7 @@
 //! Invariant: it is configured by `&mut self` before it is shared, and never changed afterwards, so
 //! that all workers may make connections from it at once.
 
-use std::ffi::{CString, c_int, c_long};
+use std::ffi::{CStr, CString, c_int};
 use std::ptr::{self, NonNull};
 
 use openssl_sys as ffi;
@@ -20,11 +20,8 @@ const TLS12_CIPHERS: &str = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-
 
 /// The best key exchange that this OpenSSL knows comes first; the finite-field groups, which let a
 /// client burn the server's processor, are in none of them. The first line that is accepted counts.
-const GROUPS: [&str; 3] = [
-    "*X25519MLKEM768/*X25519:P-256/X448:P-384:P-521",
-    "X25519MLKEM768:X25519:P-256:X448:P-384:P-521",
-    "X25519:P-256:X448:P-384:P-521",
-];
+const GROUPS: [&str; 3] =
+    ["*X25519MLKEM768/*X25519:P-256/P-384", "X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"];
 
 /// RSA of 2048 bits and more, no SHA-1: SSL_CTX_set_security_level(3).
 const SECURITY_LEVEL: c_int = 2;
@@ -141,6 +138,36 @@ impl SslCtx {
         ok(unsafe { ffi::SSL_CTX_set_cipher_list(self.as_ptr(), text.as_ptr()) } == 1, list)
     }
 
+    /// The suites of TLS 1.3. Unknown names are an error in some versions of OpenSSL and skipped in others.
+    pub(crate) fn set_suites(&mut self, list: &str) -> Result<()> {
+        let text = c_text(list)?;
+        clear_errors();
+        // SAFETY: a live context that is not shared yet, and a C string that OpenSSL copies.
+        ok(unsafe { ffi::SSL_CTX_set_ciphersuites(self.as_ptr(), text.as_ptr()) } == 1, list)
+    }
+
+    /// Whether a suite of exactly this name is among those that are offered.
+    pub(crate) fn offers(&self, suite: &str) -> bool {
+        // SAFETY: the list belongs to the live context, or is NULL, of which the count is -1; `i` is
+        // below the count; names are static strings.
+        unsafe {
+            let suites = decl::SSL_CTX_get_ciphers(self.as_ptr());
+            (0..ffi::OPENSSL_sk_num(suites.cast())).any(|i| {
+                let cipher = ffi::OPENSSL_sk_value(suites.cast(), i).cast::<ffi::SSL_CIPHER>();
+                CStr::from_ptr(ffi::SSL_CIPHER_get_name(cipher)).to_bytes() == suite.as_bytes()
+            })
+        }
+    }
+
+    /// The protocols that a client offers, one byte of length before each name.
+    pub(crate) fn offer_alpn(&mut self, wire: &[u8]) -> Result<()> {
+        let len = wire.len().try_into().map_err(|_| Error::invalid("too many protocols"))?;
+        clear_errors();
+        // SAFETY: a live context that is not shared yet, and `len` bytes that OpenSSL copies.
+        let failed = unsafe { ffi::SSL_CTX_set_alpn_protos(self.as_ptr(), wire.as_ptr(), len) };
+        ok(failed == 0, "the list of protocols")
+    }
+
     /// The groups of the key exchange, the preferred first.
     pub(crate) fn set_groups(&mut self, list: &str) -> Result<()> {
         let text = c_text(list)?;
@@ -182,14 +209,6 @@ impl SslCtx {
         };
         // SAFETY: a live context that is not shared yet.
         unsafe { ffi::SSL_CTX_set_verify(self.as_ptr(), mode, None) }
-    }
-
-    /// Lets [`Hooks::accepts_leaf`] decide about the peer's certificate, instead of chain and name.
-    pub(crate) fn verify_by_pin(&mut self) {
-        // SAFETY: a live context that is not shared yet, and a function that takes no data.
-        unsafe {
-            decl::SSL_CTX_set_cert_verify_callback(self.as_ptr(), Some(hooks::verify_by_pin), ptr::null_mut());
-        }
     }
 
     /// A session made under other `facts` than these is not resumed.

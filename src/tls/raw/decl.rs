@@ -1,12 +1,13 @@
 //! C functions of OpenSSL 3.0 that openssl-sys does not declare, as `openssl/ssl.h`, `tls1.h`, `x509.h`,
-//! `x509_vfy.h` and `ocsp.h` give them.
-#![allow(non_snake_case)]
+//! `x509_vfy.h`, `ocsp.h` and `params.h` give them.
+#![allow(non_camel_case_types)]
 
 use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 use openssl_sys::{
-    ASN1_INTEGER, ASN1_STRING, BIO, EVP_CIPHER_CTX, EVP_MAC_CTX, EVP_PKEY, SSL, SSL_CIPHER, SSL_CTX, SSL_SESSION, X509,
-    X509_CRL, X509_NAME, X509_STORE, X509_STORE_CTX, stack_st_SSL_CIPHER, stack_st_X509,
+    ASN1_GENERALIZEDTIME, ASN1_INTEGER, ASN1_OBJECT, ASN1_OCTET_STRING, BIO, EVP_CIPHER_CTX, EVP_MAC_CTX, EVP_PKEY,
+    OCSP_BASICRESP, OCSP_CERTID, OSSL_PARAM, SSL, SSL_CIPHER, SSL_CTX, SSL_SESSION, X509, X509_CRL, X509_NAME,
+    X509_STORE, X509_STORE_CTX, stack_st_SSL_CIPHER, stack_st_X509,
 };
 
 pub(super) type CertCb = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
@@ -14,8 +15,13 @@ pub(super) type CertVerifyCb = unsafe extern "C" fn(*mut X509_STORE_CTX, *mut c_
 pub(super) type TicketKeyCb =
     unsafe extern "C" fn(*mut SSL, *mut u8, *mut u8, *mut EVP_CIPHER_CTX, *mut EVP_MAC_CTX, c_int) -> c_int;
 
+pub(super) type DecryptTicketCb =
+    unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION, *const u8, usize, c_int, *mut c_void) -> c_int;
+
+pub(super) enum OCSP_SINGLERESP {}
+
 unsafe extern "C" {
-    pub(super) fn ERR_peek_error() -> std::ffi::c_ulong;
+    pub(super) fn ERR_peek_error() -> c_ulong;
 
     pub(super) fn SSL_CTX_use_cert_and_key(
         ctx: *mut SSL_CTX,
@@ -44,6 +50,34 @@ unsafe extern "C" {
     pub(super) fn SSL_group_to_name(ssl: *mut SSL, id: c_int) -> *const c_char;
     pub(super) fn SSL_SESSION_dup(session: *const SSL_SESSION) -> *mut SSL_SESSION;
     pub(super) fn SSL_SESSION_is_resumable(session: *const SSL_SESSION) -> c_int;
+
+    pub(super) fn SSL_SESSION_get0_hostname(session: *const SSL_SESSION) -> *const c_char;
+    pub(super) fn SSL_get1_session(ssl: *mut SSL) -> *mut SSL_SESSION;
+    pub(super) fn SSL_CTX_set_session_ticket_cb(
+        ctx: *mut SSL_CTX,
+        made: *const c_void,
+        opened: Option<DecryptTicketCb>,
+        arg: *mut c_void,
+    ) -> c_int;
+
+    pub(super) fn OCSP_resp_count(basic: *mut OCSP_BASICRESP) -> c_int;
+    pub(super) fn OCSP_resp_get0(basic: *mut OCSP_BASICRESP, i: c_int) -> *mut OCSP_SINGLERESP;
+    pub(super) fn OCSP_SINGLERESP_get0_id(single: *const OCSP_SINGLERESP) -> *const OCSP_CERTID;
+    pub(super) fn OCSP_id_get0_info(
+        name_hash: *mut *mut ASN1_OCTET_STRING,
+        digest: *mut *mut ASN1_OBJECT,
+        key_hash: *mut *mut ASN1_OCTET_STRING,
+        serial: *mut *mut ASN1_INTEGER,
+        id: *mut OCSP_CERTID,
+    ) -> c_int;
+    pub(super) fn OCSP_single_get0_status(
+        single: *mut OCSP_SINGLERESP,
+        reason: *mut c_int,
+        revoked: *mut *mut ASN1_GENERALIZEDTIME,
+        this_update: *mut *mut ASN1_GENERALIZEDTIME,
+        next_update: *mut *mut ASN1_GENERALIZEDTIME,
+    ) -> c_int;
+    pub(super) fn OSSL_PARAM_construct_utf8_string(key: *const c_char, text: *mut c_char, size: usize) -> OSSL_PARAM;
 
     pub(super) fn X509_check_private_key(x: *const X509, key: *const EVP_PKEY) -> c_int;
     pub(super) fn X509_STORE_add_crl(store: *mut X509_STORE, crl: *mut X509_CRL) -> c_int;

@@ -16,20 +16,11 @@ macro_rules! handle {
         }
 
         impl $name {
-            /// Takes over one reference to the object, or reads the NULL as "memory is out".
-            ///
-            /// # Safety
-            /// `ptr` is NULL or a live object of which the caller gives up one reference.
-            pub(super) unsafe fn own(ptr: *mut $c) -> Result<$name> {
-                // SAFETY: as promised by the caller.
-                unsafe { Self::maybe(ptr) }.ok_or_else(|| no_memory(stringify!($name)))
-            }
-
             /// Takes over one reference to the object, or gives `None` for NULL.
             ///
             /// # Safety
-            /// As for `own`.
-            pub(super) unsafe fn maybe(ptr: *mut $c) -> Option<$name> {
+            /// `ptr` is NULL or a live object of which the caller gives up one reference.
+            pub(super) unsafe fn own(ptr: *mut $c) -> Option<$name> {
                 NonNull::new(ptr).map(|ptr| $name { ptr })
             }
 
@@ -80,7 +71,7 @@ impl Cert {
     /// `ptr` is NULL or a live certificate.
     pub(super) unsafe fn share(ptr: *mut ffi::X509) -> Option<Cert> {
         // SAFETY: as promised by the caller; the owner's reference is left alone.
-        let owner = std::mem::ManuallyDrop::new(unsafe { Cert::maybe(ptr)? });
+        let owner = std::mem::ManuallyDrop::new(unsafe { Cert::own(ptr)? });
         Some(Cert::clone(&owner))
     }
 }
@@ -107,6 +98,19 @@ handle!(
     /// The certificates between a leaf and its root, the leaf's issuer first. Holds a reference to each.
     Chain, ffi::stack_st_X509, free_chain
 );
+handle!(
+    /// One TLS session, to be resumed by a client.
+    Session, ffi::SSL_SESSION, ffi::SSL_SESSION_free
+);
+handle!(
+    /// An OCSP response as it came from a file.
+    OcspResponse, ffi::OCSP_RESPONSE, ffi::OCSP_RESPONSE_free
+);
+handle!(
+    /// The part of an OCSP response that speaks of certificates.
+    OcspBasic, ffi::OCSP_BASICRESP, ffi::OCSP_BASICRESP_free
+);
+
 /// # Safety
 /// `chain` is an owned stack that holds one reference to each of its certificates.
 unsafe fn free_chain(chain: *mut ffi::stack_st_X509) {
@@ -124,7 +128,7 @@ impl Chain {
     /// An empty chain.
     pub(crate) fn new() -> Result<Chain> {
         // SAFETY: a new stack, owned by nobody yet.
-        unsafe { Chain::own(ffi::OPENSSL_sk_new_null().cast()) }
+        unsafe { Chain::own(ffi::OPENSSL_sk_new_null().cast()) }.ok_or_else(|| no_memory("a chain"))
     }
 
     /// Puts a certificate at the root's end.
@@ -144,14 +148,15 @@ impl MemBio {
     pub(super) fn over<T>(bytes: &[u8], read: impl FnOnce(&MemBio) -> Result<T>) -> Result<T> {
         let len = i32::try_from(bytes.len()).map_err(|_| Error::invalid("more than 2 GiB of PEM"))?;
         // SAFETY: `bytes` outlives the object, which is dropped at the end of this function.
-        let bio = unsafe { MemBio::own(ffi::BIO_new_mem_buf(bytes.as_ptr().cast(), len))? };
+        let bio = unsafe { MemBio::own(ffi::BIO_new_mem_buf(bytes.as_ptr().cast(), len)) };
+        let bio = bio.ok_or_else(|| no_memory("a memory BIO"))?;
         read(&bio)
     }
 
     /// Collects what OpenSSL writes.
     pub(super) fn collector() -> Result<MemBio> {
         // SAFETY: a new object over a static method table.
-        unsafe { MemBio::own(ffi::BIO_new(ffi::BIO_s_mem())) }
+        unsafe { MemBio::own(ffi::BIO_new(ffi::BIO_s_mem())) }.ok_or_else(|| no_memory("a memory BIO"))
     }
 
     /// A copy of what was written.

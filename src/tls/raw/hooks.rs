@@ -1,8 +1,7 @@
-//! Where OpenSSL calls back: one trait per context, and the functions that OpenSSL is given for it.
+//! Where OpenSSL calls back: one trait per context, found again from every connection.
 //!
-//! The implementor lives as long as the `SSL_CTX`, in whose extra data it is kept, hence longer than
-//! every connection. A panic inside is caught here and answered by a refusal, for unwinding through C
-//! is undefined.
+//! The implementor is kept in the extra data of the `SSL_CTX`, so it lives as long as the last
+//! connection. The functions that OpenSSL is given stand beside the setting that they serve.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
@@ -10,15 +9,56 @@ use std::sync::OnceLock;
 
 use openssl_sys as ffi;
 
-use super::handle::Cert;
-use super::{contain, decl};
+use super::contain;
+use super::handle::Session;
+use super::hello::Hello;
+use super::sessions::PeerKey;
+use super::tickets::TicketKey;
 
-/// What a context is asked while a handshake runs. Several threads may ask at once.
+/// What a context is asked while handshakes run. Several threads may ask at once.
 pub(crate) trait Hooks: Send + Sync {
     /// Whether a client takes the server's leaf certificate with this SHA-256, whatever else it says.
     fn accepts_leaf(&self, _sha256: &[u8; 32]) -> bool {
         false
     }
+
+    /// A server has read a ClientHello and may show other certificates than the context's own. `false`
+    /// ends the handshake.
+    fn choose(&self, _hello: &Hello) -> bool {
+        true
+    }
+
+    /// The OCSP response, in DER, that goes with the leaf certificate of this address.
+    fn staple(&self, _leaf: usize) -> Option<&[u8]> {
+        None
+    }
+
+    /// Which of the offered protocols (one byte of length before each name) a server takes.
+    fn alpn(&self, _offered: &[u8]) -> Alpn<'_> {
+        Alpn::Nothing
+    }
+
+    /// The keys of tickets: the first encrypts, all decrypt.
+    fn ticket_keys(&self) -> &[TicketKey] {
+        &[]
+    }
+
+    /// A client was given a session that it may resume.
+    fn keep_session(&self, _peer: &PeerKey, _session: Session) {}
+
+    /// One line for the key log, without its end.
+    fn key_log(&self, _line: &[u8]) {}
+}
+
+/// A server's answer to a list of protocols.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Alpn<'a> {
+    /// This one.
+    Chosen(&'a [u8]),
+    /// None of them, and that is well.
+    Nothing,
+    /// None of them, and one was required.
+    Refused,
 }
 
 /// The place of the hooks among the extra data of every `SSL_CTX`; negative if OpenSSL has none left.
@@ -75,29 +115,4 @@ unsafe extern "C" fn free_hooks(
         // SAFETY: made by `attach`, and OpenSSL calls this once.
         contain((), || drop(unsafe { Box::from_raw(boxed.cast::<Box<dyn Hooks>>()) }));
     }
-}
-
-/// Decides about the peer's certificate by its digest alone.
-///
-/// # Safety
-/// Called by OpenSSL in a handshake, with a live verification context.
-pub(super) unsafe extern "C" fn verify_by_pin(ctx: *mut ffi::X509_STORE_CTX, _: *mut c_void) -> c_int {
-    contain(0, || {
-        // SAFETY: the context belongs to the handshake of a live connection (SSL_CTX_set_cert_verify_
-        // callback(3)), which owns the leaf.
-        let accepted = unsafe {
-            let place = ffi::SSL_get_ex_data_X509_STORE_CTX_idx();
-            let ssl = ffi::X509_STORE_CTX_get_ex_data(ctx, place).cast::<ffi::SSL>();
-            let leaf = decl::X509_STORE_CTX_get0_cert(ctx);
-            let digest = Cert::share(leaf).and_then(|leaf| leaf.sha256());
-            match digest {
-                Some(digest) if !ssl.is_null() => of(ssl).is_some_and(|hooks| hooks.accepts_leaf(&digest)),
-                _ => false,
-            }
-        };
-        let verdict = if accepted { ffi::X509_V_OK } else { ffi::X509_V_ERR_CERT_REJECTED };
-        // SAFETY: the live context of this call.
-        unsafe { ffi::X509_STORE_CTX_set_error(ctx, verdict) };
-        c_int::from(accepted)
-    })
 }

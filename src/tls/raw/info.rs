@@ -67,7 +67,7 @@ impl Ssl {
     /// The certificate that the peer showed, now or in the session that was resumed.
     pub(crate) fn peer_certificate(&self) -> Option<PeerCertificate> {
         // SAFETY: a live connection; the answer is one reference of our own, or NULL.
-        let cert = unsafe { Cert::maybe(ffi::SSL_get1_peer_certificate(self.as_ptr())) };
+        let cert = unsafe { Cert::own(ffi::SSL_get1_peer_certificate(self.as_ptr())) };
         clear_errors();
         cert.map(|cert| PeerCertificate { cert })
     }

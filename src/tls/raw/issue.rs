@@ -6,7 +6,7 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-use super::handle::{Cert, Key};
+use super::handle::{Cert, Key, no_memory};
 use super::{clear_errors, drain_errors, init};
 use crate::error::{Error, Result};
 
@@ -42,10 +42,11 @@ pub(crate) fn self_signed(names: &[SubjectName]) -> Result<(Cert, Key)> {
     // (EVP_PKEY_Q_keygen(3)); the answer is new.
     let key = unsafe {
         let none = ptr::null_mut();
-        Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()))?
+        Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()))
     };
+    let key = key.ok_or_else(|| Error::tls("a key on P-256", drain_errors()))?;
     // SAFETY: a new certificate, owned by nobody yet.
-    let cert = unsafe { Cert::own(ffi::X509_new())? };
+    let cert = unsafe { Cert::own(ffi::X509_new()) }.ok_or_else(|| no_memory("a certificate"))?;
     fill(&cert, &key, names).ok_or_else(|| Error::tls("a self-signed certificate", drain_errors()))?;
     Ok((cert, key))
 }
@@ -87,7 +88,7 @@ fn common_name(names: &[SubjectName]) -> String {
 }
 
 /// A positive number that no other certificate of the same name is likely to have.
-fn random_serial() -> Option<std::ffi::c_long> {
+pub(super) fn random_serial() -> Option<std::ffi::c_long> {
     let mut bytes = [0; 8];
     // SAFETY: room for the 8 bytes asked for.
     yes(unsafe { ffi::RAND_bytes(bytes.as_mut_ptr(), 8) })?;
@@ -95,7 +96,7 @@ fn random_serial() -> Option<std::ffi::c_long> {
 }
 
 /// Adds one extension whose value is already encoded.
-fn extend(cert: &Cert, nid: c_int, critical: bool, value: &[u8]) -> Option<()> {
+pub(super) fn extend(cert: &Cert, nid: c_int, critical: bool, value: &[u8]) -> Option<()> {
     let len = c_int::try_from(value.len()).ok()?;
     // SAFETY: the octet string and the extension are made, copied from and freed here; the certificate
     // is alive and takes a copy.
@@ -115,7 +116,7 @@ fn extend(cert: &Cert, nid: c_int, critical: bool, value: &[u8]) -> Option<()> {
 }
 
 /// RFC 5280 4.2.1.6: SEQUENCE OF GeneralName, of which dNSName is `[2]` and iPAddress `[7]`.
-fn alt_names(names: &[SubjectName]) -> Vec<u8> {
+pub(super) fn alt_names(names: &[SubjectName]) -> Vec<u8> {
     let mut entries = Vec::new();
     for name in names {
         match name {
@@ -144,7 +145,7 @@ fn push_der(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-fn yes(done: c_int) -> Option<()> {
+pub(super) fn yes(done: c_int) -> Option<()> {
     (done == 1).then_some(())
 }
 

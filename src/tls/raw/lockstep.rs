@@ -38,6 +38,50 @@ impl Pair {
         Pair { server, client }
     }
 
+    /// The client can verify these signatures only, "RSA-PSS+SHA256".
+    pub(crate) fn limit_signatures(&self, list: &str) {
+        /// SSL_set1_sigalgs_list(3), a macro in C.
+        const SET_SIGALGS_LIST: std::ffi::c_int = 98;
+        let text = std::ffi::CString::new(list).unwrap();
+        // SAFETY: a live connection before its handshake, and a C string that OpenSSL copies.
+        let done = unsafe {
+            let at = text.as_ptr().cast_mut().cast();
+            ffi::SSL_ctrl(self.client.as_ptr(), SET_SIGALGS_LIST, 0, at)
+        };
+        assert_eq!(done, 1, "{list}");
+    }
+
+    /// The client asks for an OCSP response with the certificate.
+    pub(crate) fn ask_for_staple(&self) {
+        // SAFETY: a live connection before its handshake.
+        let done = unsafe { ffi::SSL_set_tlsext_status_type(self.client.as_ptr(), ffi::TLSEXT_STATUSTYPE_ocsp) };
+        assert_eq!(done, 1);
+    }
+
+    /// The OCSP response that the client was sent.
+    pub(crate) fn staple(&self) -> Option<Vec<u8>> {
+        let mut start = ptr::null_mut();
+        // SAFETY: a live connection, which owns the response; it is copied at once.
+        unsafe {
+            let len = ffi::SSL_get_tlsext_status_ocsp_resp(self.client.as_ptr(), &mut start);
+            let len = usize::try_from(len).ok()?;
+            (!start.is_null()).then(|| std::slice::from_raw_parts(start, len).to_vec())
+        }
+    }
+
+    /// Whether a client's attempt at renegotiation is refused.
+    pub(crate) fn refuses_renegotiation(&self) -> bool {
+        unsafe extern "C" {
+            fn SSL_renegotiate(ssl: *mut ffi::SSL) -> std::ffi::c_int;
+        }
+        clear_errors();
+        // SAFETY: a live connection after its handshake.
+        let begun = unsafe { SSL_renegotiate(self.client.as_ptr()) } == 1;
+        let again = begun && self.handshake().is_ok();
+        clear_errors();
+        !again
+    }
+
     /// Shakes hands. The error has the side and OpenSSL's words.
     pub(crate) fn handshake(&self) -> Result<(), String> {
         let (mut server, mut client) = (false, false);
@@ -51,6 +95,16 @@ impl Pair {
         Err("no end after 100 rounds".to_owned())
     }
 
+    /// What the client makes of what has come in, after a handshake that failed or ended.
+    pub(crate) fn client_hears(&self) -> Result<(), String> {
+        hear("client", &self.client)
+    }
+
+    /// The same for the server.
+    pub(crate) fn server_hears(&self) -> Result<(), String> {
+        hear("server", &self.server)
+    }
+
     /// Lets the server say something, so that the client has read its tickets before it.
     pub(crate) fn say(&self, words: &[u8]) -> Vec<u8> {
         let mut heard = vec![0; words.len()];
@@ -61,6 +115,19 @@ impl Pair {
             assert_eq!(ffi::SSL_read(self.client.as_ptr(), heard.as_mut_ptr().cast(), len), len);
         }
         heard
+    }
+}
+
+/// Reads until there is nothing left; an alert is an error.
+fn hear(side: &str, ssl: &Ssl) -> Result<(), String> {
+    let mut byte = 0_u8;
+    clear_errors();
+    // SAFETY: a live connection, and room for one byte.
+    let got = unsafe { ffi::SSL_read(ssl.as_ptr(), ptr::from_mut(&mut byte).cast(), 1) };
+    // SAFETY: as above, directly after the call that it explains.
+    match unsafe { ffi::SSL_get_error(ssl.as_ptr(), got) } {
+        ffi::SSL_ERROR_NONE | ffi::SSL_ERROR_WANT_READ => Ok(()),
+        _ => Err(format!("{side}: {}", drain_errors())),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn certs_from_pem(pem: &[u8], source: &str) -> Result<Vec<Cert>> {
     read_all(pem, source, "certificate", |bio| {
         let none = ptr::null_mut::<c_void>();
         // SAFETY: the memory object is alive, the callback takes no data, the result is ours alone.
-        unsafe { Cert::maybe(ffi::PEM_read_bio_X509(bio, none.cast(), Some(refuse), none)) }
+        unsafe { Cert::own(ffi::PEM_read_bio_X509(bio, none.cast(), Some(refuse), none)) }
     })
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn crls_from_pem(pem: &[u8], source: &str) -> Result<Vec<Crl>> {
     read_all(pem, source, "certificate revocation list", |bio| {
         let none = ptr::null_mut::<c_void>();
         // SAFETY: the memory object is alive, the callback takes no data, the result is ours alone.
-        unsafe { Crl::maybe(ffi::PEM_read_bio_X509_CRL(bio, none.cast(), Some(refuse), none)) }
+        unsafe { Crl::own(ffi::PEM_read_bio_X509_CRL(bio, none.cast(), Some(refuse), none)) }
     })
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn key_from_pem(pem: &[u8], password: Option<&Secret>, source: &str) 
         let (none, data) = (ptr::null_mut(), ptr::from_mut(&mut door).cast());
         // SAFETY: the memory object is alive, `data` is the `Door` that `open` expects and outlives the
         // call, and the result is ours alone.
-        Ok(unsafe { Key::maybe(ffi::PEM_read_bio_PrivateKey(bio.as_ptr(), none, Some(open), data)) })
+        Ok(unsafe { Key::own(ffi::PEM_read_bio_PrivateKey(bio.as_ptr(), none, Some(open), data)) })
     })?;
     let words = drain_errors();
     match (key, door.asked, password) {

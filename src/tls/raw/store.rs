@@ -2,7 +2,7 @@
 
 use openssl_sys as ffi;
 
-use super::handle::{Cert, Crl, Store};
+use super::handle::{Cert, Crl, Store, no_memory};
 use super::{clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ impl Store {
         super::init();
         clear_errors();
         // SAFETY: a new store, owned by nobody yet.
-        unsafe { Store::own(ffi::X509_STORE_new()) }
+        unsafe { Store::own(ffi::X509_STORE_new()) }.ok_or_else(|| no_memory("a trust store"))
     }
 
     /// Believes the issuers that this machine believes.

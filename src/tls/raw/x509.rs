@@ -6,7 +6,7 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-use super::handle::{Cert, Key, MemBio};
+use super::handle::{Cert, Crl, Key, MemBio};
 use super::{clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
 
@@ -47,17 +47,15 @@ pub(crate) enum Validity {
 }
 
 impl Cert {
+    /// Tells this object from others while it lives.
+    pub(crate) fn address(&self) -> usize {
+        self.as_ptr() as usize
+    }
+
     /// The DER encoding.
     pub(crate) fn der(&self) -> Vec<u8> {
-        // SAFETY: a live certificate; NULL asks for the length only.
-        let len = unsafe { ffi::i2d_X509(self.as_ptr(), ptr::null_mut()) };
-        let mut der = vec![0; usize::try_from(len).unwrap_or(0)];
-        if !der.is_empty() {
-            let mut end = der.as_mut_ptr();
-            // SAFETY: there is room for the length that the same certificate has just named.
-            unsafe { ffi::i2d_X509(self.as_ptr(), &mut end) };
-        }
-        der
+        // SAFETY: a live certificate; NULL asks for the length only, and then there is room for it.
+        der_by(|out| unsafe { ffi::i2d_X509(self.as_ptr(), out) })
     }
 
     /// SHA-256 of the DER encoding; `None` only if OpenSSL has no memory, or no SHA-256.
@@ -149,6 +147,24 @@ impl Cert {
             _ => Err(drain_errors()),
         }
     }
+}
+
+impl Crl {
+    /// The DER encoding.
+    pub(crate) fn der(&self) -> Vec<u8> {
+        // SAFETY: a live list; NULL asks for the length only, and then there is room for that length.
+        der_by(|out| unsafe { ffi::i2d_X509_CRL(self.as_ptr(), out) })
+    }
+}
+
+/// Asks an encoder for its length, then for its bytes.
+fn der_by(encode: impl Fn(*mut *mut u8) -> c_int) -> Vec<u8> {
+    let mut der = vec![0; usize::try_from(encode(ptr::null_mut())).unwrap_or(0)];
+    if !der.is_empty() {
+        let mut end = der.as_mut_ptr();
+        encode(&mut end);
+    }
+    der
 }
 
 /// How many seconds from now until `time`, negative if it is past; `None` if it cannot be read.

@@ -1,0 +1,174 @@
+//! A ClientHello that a server has read, and the certificates that answer it.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+
+use openssl_sys as ffi;
+
+use super::handle::{Cert, Chain, Key};
+use super::x509::KeyKind;
+use super::{SslCtx, clear_errors, contain, decl, hooks};
+
+/// SSL_check_chain(3): the peer takes signature and parameters of the certificate.
+const CERT_PKEY_VALID: c_int = 0x1;
+const NID_AUTH_RSA: c_int = 1046;
+const NID_AUTH_ECDSA: c_int = 1047;
+
+/// A handshake at the moment when its certificate is picked. Lives only inside [`hooks::Hooks::choose`].
+pub(crate) struct Hello {
+    ssl: *mut ffi::SSL,
+}
+
+impl Hello {
+    /// The host name that the client asks for.
+    pub(crate) fn server_name(&self) -> Option<&[u8]> {
+        // SAFETY: a live connection in its handshake; the name belongs to it and cannot change in a call.
+        unsafe {
+            let name = decl::SSL_get_servername(self.ssl, ffi::TLSEXT_NAMETYPE_host_name);
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes())
+        }
+    }
+
+    /// Whether the client can verify a signature of this certificate's key.
+    pub(crate) fn takes(&self, leaf: &Cert, rest: &Chain, key: &Key, kind: KeyKind) -> bool {
+        // SAFETY: a live connection whose ClientHello was read, and live objects that are only read.
+        let flags = unsafe { decl::SSL_check_chain(self.ssl, leaf.as_ptr(), key.as_ptr(), rest.as_ptr()) };
+        clear_errors();
+        flags & CERT_PKEY_VALID != 0 && self.offers_suite_for(kind)
+    }
+
+    /// TLS 1.2 names the kind of key in the suite; TLS 1.3 does not.
+    fn offers_suite_for(&self, kind: KeyKind) -> bool {
+        // SAFETY: a live connection that has agreed on its version.
+        if unsafe { ffi::SSL_version(self.ssl) } >= ffi::TLS1_3_VERSION {
+            return true;
+        }
+        let wanted = match kind {
+            KeyKind::Rsa | KeyKind::RsaPss => NID_AUTH_RSA,
+            KeyKind::Ecdsa | KeyKind::EdDsa => NID_AUTH_ECDSA,
+            KeyKind::Newer => return false,
+        };
+        // SAFETY: the list belongs to the connection, or is NULL, of which the count is -1; `i` is below
+        // the count.
+        unsafe {
+            let suites = decl::SSL_get_client_ciphers(self.ssl);
+            (0..ffi::OPENSSL_sk_num(suites.cast())).any(|i| {
+                let suite = ffi::OPENSSL_sk_value(suites.cast(), i).cast::<ffi::SSL_CIPHER>();
+                decl::SSL_CIPHER_get_auth_nid(suite) == wanted
+            })
+        }
+    }
+
+    /// Forgets the certificates that the connection would show.
+    pub(crate) fn show_none(&self) {
+        // SAFETY: a live connection, in the callback that may change its certificates.
+        unsafe { decl::SSL_certs_clear(self.ssl) }
+    }
+
+    /// Adds a certificate to those that the connection shows; `false` if OpenSSL refuses it.
+    pub(crate) fn show(&self, leaf: &Cert, rest: &Chain, key: &Key) -> bool {
+        // SAFETY: as above; OpenSSL takes references of its own to all three.
+        let done = unsafe {
+            let (leaf, key, rest) = (leaf.as_ptr(), key.as_ptr(), rest.as_ptr());
+            decl::SSL_use_cert_and_key(self.ssl, leaf, key, rest, 1)
+        };
+        done == 1
+    }
+}
+
+impl SslCtx {
+    /// Asks [`hooks::Hooks::choose`] in every full handshake of a server.
+    pub(crate) fn choose_by_hello(&mut self) {
+        // SAFETY: a live context that is not shared yet, and a function that takes no data.
+        unsafe { decl::SSL_CTX_set_cert_cb(self.as_ptr(), Some(choose), ptr::null_mut()) }
+    }
+
+    /// Tells clients that their server name was understood, and writes it into their sessions.
+    pub(crate) fn acknowledge_names(&mut self) {
+        // SAFETY: a live context that is not shared yet, and a function that takes no data.
+        unsafe { ffi::SSL_CTX_set_tlsext_servername_callback__fixed_rust(self.as_ptr(), Some(named)) };
+    }
+
+    /// Refuses a client that offers no list of protocols at all; one whose list has none of ours is
+    /// refused by [`hooks::Hooks::alpn`].
+    pub(crate) fn require_alpn(&mut self) {
+        // SAFETY: a live context that is not shared yet, and a function that takes no data.
+        unsafe { ffi::SSL_CTX_set_client_hello_cb(self.as_ptr(), Some(has_alpn), ptr::null_mut()) }
+    }
+
+    /// Asks [`hooks::Hooks::alpn`] when a client offers protocols.
+    pub(crate) fn choose_alpn(&mut self) {
+        // SAFETY: a live context that is not shared yet, and a function that takes no data.
+        unsafe {
+            ffi::SSL_CTX_set_alpn_select_cb__fixed_rust(self.as_ptr(), Some(alpn), ptr::null_mut());
+        }
+    }
+}
+
+/// # Safety
+/// Called by OpenSSL in a handshake of a live connection.
+unsafe extern "C" fn choose(ssl: *mut ffi::SSL, _: *mut c_void) -> c_int {
+    contain(0, || {
+        // SAFETY: as promised by OpenSSL; the hello ends with this call.
+        let chosen = unsafe { hooks::of(ssl) }.is_some_and(|hooks| hooks.choose(&Hello { ssl }));
+        c_int::from(chosen)
+    })
+}
+
+/// # Safety
+/// Called by OpenSSL in a handshake of a live connection.
+unsafe extern "C" fn named(ssl: *mut ffi::SSL, _: *mut c_int, _: *mut c_void) -> c_int {
+    match (Hello { ssl }).server_name() {
+        Some(_) => ffi::SSL_TLSEXT_ERR_OK,
+        None => ffi::SSL_TLSEXT_ERR_NOACK,
+    }
+}
+
+/// # Safety
+/// Called by OpenSSL in a handshake of a live connection, with a place for an alert.
+unsafe extern "C" fn has_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_void) -> c_int {
+    /// RFC 7301 3.1 and 3.2.
+    const ALPN: std::ffi::c_uint = 16;
+    const NO_APPLICATION_PROTOCOL: c_int = 120;
+    let (mut start, mut len) = (ptr::null(), 0);
+    // SAFETY: a live connection in the callback that may look at its ClientHello; two places for the
+    // answer, which is not used further.
+    match unsafe { ffi::SSL_client_hello_get0_ext(ssl, ALPN, &mut start, &mut len) } {
+        1 => ffi::SSL_CLIENT_HELLO_SUCCESS,
+        _ => {
+            // SAFETY: OpenSSL's place for the alert that it is to send.
+            unsafe { *alert = NO_APPLICATION_PROTOCOL };
+            ffi::SSL_CLIENT_HELLO_ERROR
+        }
+    }
+}
+
+/// # Safety
+/// Called by OpenSSL in a handshake of a live connection, with `len` offered bytes and two places for
+/// the answer.
+unsafe extern "C" fn alpn(
+    ssl: *mut ffi::SSL,
+    out: *mut *const u8,
+    out_len: *mut u8,
+    offered: *const u8,
+    len: std::ffi::c_uint,
+    _: *mut c_void,
+) -> c_int {
+    contain(ffi::SSL_TLSEXT_ERR_ALERT_FATAL, || {
+        // SAFETY: as promised by OpenSSL.
+        let (hooks, offered) =
+            unsafe { (hooks::of(ssl), std::slice::from_raw_parts(offered, usize::try_from(len).unwrap_or(0))) };
+        match hooks.map_or(hooks::Alpn::Nothing, |hooks| hooks.alpn(offered)) {
+            hooks::Alpn::Nothing => ffi::SSL_TLSEXT_ERR_NOACK,
+            hooks::Alpn::Refused => ffi::SSL_TLSEXT_ERR_ALERT_FATAL,
+            hooks::Alpn::Chosen(name) => match u8::try_from(name.len()) {
+                Ok(len) => {
+                    // SAFETY: the name belongs to the hooks, which live as long as the connection.
+                    unsafe { (*out, *out_len) = (name.as_ptr(), len) };
+                    ffi::SSL_TLSEXT_ERR_OK
+                }
+                Err(_) => ffi::SSL_TLSEXT_ERR_ALERT_FATAL,
+            },
+        }
+    })
+}
