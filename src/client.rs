@@ -301,3 +301,6 @@ impl Client {
 fn truncated() -> Error {
     Error::new(Code::Truncated, "the server ended without close_notify: the data may be cut off")
 }
+
+#[cfg(test)]
+mod tests;

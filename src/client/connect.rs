@@ -63,7 +63,7 @@ pub(super) fn connect(config: &Config) -> Result<Client> {
 }
 
 /// Connects to the first address that answers. One that does not has no more than its part of the time.
-fn reach(addresses: &[Address], label: &str, deadline: &Deadline) -> Result<(OwnedFd, Address)> {
+pub(super) fn reach(addresses: &[Address], label: &str, deadline: &Deadline) -> Result<(OwnedFd, Address)> {
     let mut last = Error::new(Code::System, format!("{label}: no address"));
     for (tried, address) in addresses.iter().enumerate() {
         let part = deadline.part(addresses.len() - tried, ONE_OF_SEVERAL);
@@ -122,15 +122,21 @@ impl Client {
         deadline: &mut Deadline,
     ) -> Result<()> {
         self.stream = Stream::Tls(Tls::new(context.ssl(server_name, port)?));
-        if let Err(error) = self.step_to_the_end(deadline) {
+        let done = self.step_to_the_end(deadline).and_then(|()| self.learn(context));
+        done.map_err(|error| {
+            self.write_end();
             self.leave(&mut Deadline::after(Some(0)));
             let pinned = error.code() == Code::Verify && context.is_pinned();
             let why = if pinned { "the server's certificate is not the one of the pin" } else { error.sentence() };
-            return Err(Error::new(error.code(), format!("{}, server name \"{server_name}\": {why}", self.label)));
-        }
-        if let Stream::Tls(tls) = &self.stream {
-            self.facts.tls = Some(TlsFacts::of(tls.ssl()));
-        }
+            Error::new(error.code(), format!("{}, server name \"{server_name}\": {why}", self.label))
+        })
+    }
+
+    /// Takes down what the handshake has settled, if that is acceptable.
+    fn learn(&mut self, context: &ClientContext) -> Result<()> {
+        let Stream::Tls(tls) = &self.stream else { return Ok(()) };
+        context.confirm(tls.ssl())?;
+        self.facts.tls = Some(TlsFacts::of(tls.ssl()));
         Ok(())
     }
 
