@@ -8,9 +8,11 @@ mod deadline;
 mod input;
 mod opening;
 mod output;
+mod verdict;
 
 pub(crate) use opening::Opening;
 pub(crate) use output::refused;
+pub(crate) use verdict::Verdict;
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -107,39 +109,6 @@ enum Inbound {
     Pending(Box<input::Fate>),
     /// Has ended; true if by close_notify.
     Ended(bool),
-}
-
-/// How a connection ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Verdict {
-    /// For `on_disconnect`.
-    pub(crate) reason: Reason,
-    /// For `on_handshake_failed`.
-    pub(crate) code: Code,
-    /// One sentence.
-    pub(crate) why: String,
-}
-
-impl Verdict {
-    /// Joins the three.
-    pub(crate) fn new(reason: Reason, code: Code, why: impl Into<String>) -> Verdict {
-        Verdict { reason, code, why: why.into() }
-    }
-
-    /// The server is stopping.
-    pub(crate) fn stopped() -> Verdict {
-        Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped")
-    }
-
-    fn of(failure: &Failure) -> Verdict {
-        let reason = match failure {
-            Failure::Reset(_) => Reason::Reset,
-            Failure::Protocol(_) => Reason::Protocol,
-            Failure::System(_) => Reason::System,
-        };
-        let error = failure.error();
-        Verdict::new(reason, error.code(), error.sentence())
-    }
 }
 
 /// One connection, in the hands of its worker.

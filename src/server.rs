@@ -1,6 +1,8 @@
 //! A server's life: start, wait, drain, stop; with worker threads or driven by the host.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+mod adopt;
+
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -13,9 +15,8 @@ use crate::conn::Limits;
 use crate::error::{Code, Error, Result};
 use crate::exit;
 use crate::host::{Host, Level};
-use crate::id::{Id, MAX_WORKERS};
-use crate::inbox::{Inbox, Newcomer, Note};
-use crate::info::Facts;
+use crate::id::MAX_WORKERS;
+use crate::inbox::Inbox;
 pub use crate::listener::Listen;
 use crate::listener::{self, SocketFile};
 pub use crate::service::Mode;
@@ -308,55 +309,6 @@ impl Server {
         *current = Some(context.clone());
         drop(current);
         self.service.warn_of(Some(&context));
-        Ok(())
-    }
-
-    /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
-    pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
-        let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
-        match socket::with_raw(fd, socket::is_listening).map_err(told)? {
-            Some(false) => {}
-            Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
-            None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),
-        }
-        let peer = socket::with_raw(fd, |fd| {
-            let peer = socket::peer_address(fd)?;
-            // A peer of a unix socket has no name of its own.
-            if let Address::Unix(_) = peer { socket::local_address(fd) } else { Ok(peer) }
-        });
-        let peer = peer.map_err(told)?;
-        if self.service.stage() == Stage::Stopping {
-            return Err(Error::closed());
-        }
-        let proxied = match &self.service.balancers {
-            Some(trusted) if !trusted.trusts(&peer) => {
-                return Err(Error::state(format!("fd {fd}: {peer} is not among config->proxy_trusted")));
-            }
-            trusted => trusted.is_some(),
-        };
-        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        let inbox = &self.service.inboxes[number];
-        let named = socket::with_raw(fd, socket::adopt_flags)
-            .map_err(told)
-            .and_then(|()| inbox.lane().ok_or_else(Error::closed))
-            .and_then(|lane| {
-                let named = lane.name().map(|name| (lane, name));
-                named.ok_or_else(|| Error::state("the worker has no room for another connection"))
-            });
-        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(None))?;
-        let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
-        let moved = moved.map_err(told).inspect_err(|_| {
-            lane.forget(key);
-            self.service.dismiss(None);
-        })?;
-        // Only now nothing can fail any more, and the descriptor is ours.
-        let given = socket::take(fd);
-        let fd = moved.unwrap_or(given);
-        let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
-        cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
-        tell(id);
-        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
     }
 

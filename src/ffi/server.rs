@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::config::{callbacks, server_config};
 use super::guard::{guard, guard_int};
 use super::host::Callbacks;
-use super::read::{host_out, host_struct};
+use super::read::{host_out, host_ref, host_struct};
 use super::tls::policy;
 use super::types::*;
 use super::write::fill_struct;
@@ -23,7 +23,7 @@ use crate::worker::Timeout;
 /// `server` is NULL or came from `tlsloop_server_start` and was not stopped; no stop runs during `'a`.
 unsafe fn server<'a>(server: *const tlsloop_server) -> Result<&'a Server> {
     // SAFETY: as this function.
-    unsafe { server.cast::<Server>().as_ref() }.ok_or_else(|| Error::invalid("server is NULL"))
+    unsafe { host_ref("server", server.cast::<Server>()) }
 }
 
 /// Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.

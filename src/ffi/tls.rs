@@ -14,7 +14,7 @@ use crate::tls::policy::Policy;
 ///
 /// # Safety
 /// `tls` is NULL or came from `tlsloop_tls_new` and was not freed.
-pub(crate) unsafe fn policy<'a>(tls: *const tlsloop_tls) -> Result<ManuallyDrop<Arc<Policy>>> {
+pub(crate) unsafe fn policy(tls: *const tlsloop_tls) -> Result<ManuallyDrop<Arc<Policy>>> {
     if tls.is_null() {
         return Err(Error::invalid("tls is NULL"));
     }

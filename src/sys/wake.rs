@@ -31,11 +31,6 @@ impl Wake {
         }
     }
 
-    /// Makes the descriptor unreadable again.
-    pub(crate) fn clear(&self) {
-        read_counter(self.fd.as_fd());
-    }
-
     /// Waits until the descriptor is readable; a signal ends the wait early.
     pub(crate) fn wait(&self) {
         let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };

@@ -69,17 +69,25 @@ impl Pair {
         }
     }
 
-    /// Whether a client's attempt at renegotiation is refused.
-    pub(crate) fn refuses_renegotiation(&self) -> bool {
+    /// Lets the client, which refuses for itself, ask for a second handshake of TLS 1.2. The error has
+    /// the client's words.
+    pub(crate) fn renegotiate(&self) -> Result<(), String> {
         unsafe extern "C" {
+            fn SSL_clear_options(ssl: *mut ffi::SSL, options: u64) -> u64;
             fn SSL_renegotiate(ssl: *mut ffi::SSL) -> std::ffi::c_int;
         }
-        clear_errors();
         // SAFETY: a live connection after its handshake.
-        let begun = unsafe { SSL_renegotiate(self.client.as_ptr()) } == 1;
-        let again = begun && self.handshake().is_ok();
-        clear_errors();
-        !again
+        unsafe {
+            SSL_clear_options(self.client.as_ptr(), ffi::SSL_OP_NO_RENEGOTIATION);
+            assert_eq!(SSL_renegotiate(self.client.as_ptr()), 1);
+        }
+        for _ in 0..ROUNDS {
+            if step("client", &self.client)? {
+                return Ok(());
+            }
+            self.server_hears()?;
+        }
+        Err("no end after 100 rounds".to_owned())
     }
 
     /// Shakes hands. The error has the side and OpenSSL's words.

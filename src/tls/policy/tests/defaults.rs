@@ -28,6 +28,8 @@ fn another_certificate_than_the_pinned_is_refused() {
     let refused = pair.handshake().unwrap_err();
     assert!(refused.contains("certificate verify failed"), "{refused}");
     assert_eq!(verdict_words(pair.client.verify_result()), "certificate rejected");
+    let heard = pair.server_hears().unwrap_err();
+    assert!(heard.contains("alert bad certificate"), "{heard}");
 }
 
 #[test]
@@ -102,7 +104,8 @@ fn tls_1_2_is_forward_secret_and_authenticated() {
     let pair = talk(&self_signed("localhost"), &client, "localhost");
     assert_eq!(pair.server.version_name(), c"TLSv1.2");
     assert_eq!(pair.server.cipher_name(), c"ECDHE-ECDSA-AES256-GCM-SHA384");
-    assert!(pair.refuses_renegotiation());
+    let refused = pair.renegotiate().unwrap_err();
+    assert!(refused.contains("no renegotiation"), "{refused}");
 }
 
 #[test]

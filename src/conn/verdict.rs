@@ -1,0 +1,38 @@
+//! How a connection ended, for whichever callback is its last.
+
+use crate::error::Code;
+use crate::host::Reason;
+use crate::tls::stream::Failure;
+
+/// How a connection ended: the first verdict stands (see the invariants of the parent module).
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// For `on_disconnect`.
+    pub(crate) reason: Reason,
+    /// For `on_handshake_failed`.
+    pub(crate) code: Code,
+    /// One sentence.
+    pub(crate) why: String,
+}
+
+impl Verdict {
+    /// Joins the three.
+    pub(crate) fn new(reason: Reason, code: Code, why: impl Into<String>) -> Verdict {
+        Verdict { reason, code, why: why.into() }
+    }
+
+    /// The server is stopping.
+    pub(crate) fn stopped() -> Verdict {
+        Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped")
+    }
+
+    pub(super) fn of(failure: &Failure) -> Verdict {
+        let reason = match failure {
+            Failure::Reset(_) => Reason::Reset,
+            Failure::Protocol(_) => Reason::Protocol,
+            Failure::System(_) => Reason::System,
+        };
+        let error = failure.error();
+        Verdict::new(reason, error.code(), error.sentence())
+    }
+}
