@@ -5,6 +5,7 @@
 //! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
 
 mod deadline;
+mod dial;
 mod input;
 mod opening;
 mod output;
@@ -15,13 +16,11 @@ pub(crate) use output::refused;
 pub(crate) use verdict::Verdict;
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use crate::cell::{Ask, Cell, Post};
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
-use crate::info::Facts;
 use crate::queue::{Mark, Pool, Queue};
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
@@ -65,6 +64,8 @@ pub(crate) enum News {
     Introduced,
     /// A handshake begins: [`Conn::secure`] gives it what it needs.
     Hello,
+    /// The next address is to be tried: [`Conn::next_address`].
+    Dial,
     /// The connection is up.
     Connected,
     /// TLS is up on a connection that began in plain text.
@@ -122,6 +123,7 @@ pub(crate) struct Conn {
     in_flight: usize,
     phase: Phase,
     opening: Opening,
+    way: dial::Way,
     /// Bytes at the front of the queue that leave in plain text before TLS begins.
     plain_left: usize,
     inbound: Inbound,
@@ -166,6 +168,7 @@ impl Conn {
             in_flight: 0,
             phase: Phase::Opening,
             opening,
+            way: dial::Way::of_server(tools.limits.handshake_timeout),
             plain_left: 0,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
@@ -333,13 +336,15 @@ impl Conn {
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
         if readable {
             self.link.readable(peer_ended);
-            self.unwanted |= self.paused;
+            // On the way up there is nothing for the host, so a pause holds nothing back.
+            self.unwanted |= self.paused && !self.is_opening();
         }
         if writable {
             self.link.writable();
         }
         if failed
             && self.paused
+            && !self.is_opening()
             && let Some(error) = socket::take_error(self.link.fd())
         {
             self.link.fail(&error);
@@ -371,15 +376,6 @@ impl Conn {
     pub(crate) fn wanted_interest(&self) -> Interest {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
         Interest::Edge { read: !self.unwanted, write: had || self.link.is_blocked() }
-    }
-
-    /// What is known of it, with what `change` adds.
-    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = self.cell.facts() {
-            let mut facts = (*facts).clone();
-            change(&mut facts);
-            self.cell.set_facts(Arc::new(facts));
-        }
     }
 
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with

@@ -12,7 +12,7 @@ use crate::calls;
 use crate::host::{Host, Level, Reason};
 use crate::id::Id;
 use crate::server::{self, Listen, Server, Timeout, Workers};
-use crate::tls::policy::Verify;
+use crate::tls::policy::{Policy, Verify};
 
 fn to(port: u16, mode: Mode) -> Config {
     let policy = Policy::new();
@@ -314,7 +314,9 @@ fn l31_what_arrives_before_tls_is_refused() {
         assert_eq!(client.recv(&mut [0; 2]).unwrap(), 2);
         if injected == "go" {
             client.send(b"!").unwrap();
-            while !crate::sys::poll::poll(client.link.fd(), true, false, None).unwrap().is_some_and(|ready| ready.readable)
+            while !crate::sys::poll::poll(client.link.fd(), true, false, None)
+                .unwrap()
+                .is_some_and(|ready| ready.readable)
             {}
         }
         let error = client.start_tls().unwrap_err();

@@ -54,7 +54,7 @@ impl Turn {
 
     fn tell_end(&self, shard: &Shard, id: Id, announced: bool, verdict: &Verdict) {
         let facts = shard.lane().cell(shard_key(id)).facts();
-        let peer = facts.map(|facts| facts.peer.to_string()).unwrap_or_default();
+        let peer = facts.map(|facts| facts.peer_text()).unwrap_or_default();
         let Verdict { reason, code, why } = verdict;
         let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
@@ -80,10 +80,13 @@ impl Turn {
         let _ = self.epoll.remove(conn.fd());
         let cell = conn.cell();
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
+        let goes_out = conn.goes_out();
         cell.close();
         drop(conn);
         shard.lane().forget(key);
-        self.settled(shard, !announced);
+        if !announced {
+            self.settled(shard, goes_out);
+        }
         self.service.dismiss(ip);
     }
 
