@@ -450,8 +450,8 @@ typedef struct tlsloop_server_config {
      */
     int proxy_protocol;
     /**
-     * Whose PROXY headers are believed, "10.0.0.0/8,::1"; NULL with TLSLOOP_PROXY_REQUIRED:
-     * TLSLOOP_EINVAL.
+     * Whose PROXY headers are believed, "10.0.0.0/8, ::1, unix"; nobody else is taken then. "::/0" does not include IPv4.
+     * NULL with TLSLOOP_PROXY_REQUIRED: TLSLOOP_EINVAL.
      */
     const char *proxy_trusted;
 } tlsloop_server_config;

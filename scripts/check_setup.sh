@@ -24,7 +24,7 @@ tool() { # name, line of shell
 manager() { # name
   tool "$1" "echo \"$1 \$*\" >>$asked
 for word in \"\$@\"; do
-  case \$word in tcc | valgrind | clang) printf '#!/bin/sh\n' >$machine/\$word; chmod +x $machine/\$word ;; esac
+  case \$word in tcc | valgrind | clang | haproxy) printf '#!/bin/sh\n' >$machine/\$word; chmod +x $machine/\$word ;; esac
 done"
 }
 
@@ -35,7 +35,7 @@ new_machine() {
   for name in sh env dirname sed mktemp cat rm head chmod; do
     ln -s "$(command -v "$name")" "$machine/$name"
   done
-  for name in bash cc g++ clang tcc valgrind pkg-config openssl shellcheck readelf nm perl; do
+  for name in bash cc g++ clang tcc valgrind haproxy pkg-config openssl shellcheck readelf nm perl; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'

@@ -24,7 +24,7 @@ lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers'
+test_wants='cxx clang tcc valgrind sanitizers haproxy'
 
 wants=''
 rust_parts=''
@@ -79,6 +79,8 @@ present() {
     cmake) cmake_is_new_enough ;;
     binutils) have readelf && have nm ;;
     openssl-headers) openssl_headers_are_there ;;
+    # Debian keeps it where only root looks.
+    haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac

@@ -26,7 +26,8 @@ pub enum Progress {
     NeedMore,
     /// The header is whole. `None`: it speaks for no client (LOCAL, UNKNOWN, UNSPEC), and the real peer counts.
     Done(Option<ClientEnds>),
-    /// No header, or a wrong one; the words say in what way. The connection is of no further use.
+    /// No header, or a wrong one: the words say what is wrong, to stand behind "PROXY header: ". The connection is of no
+    /// further use.
     Refused(&'static str),
 }
 
@@ -77,7 +78,7 @@ impl Reader {
 }
 
 /// Said as soon as a byte differs from how a header begins.
-const NO_HEADER: &str = "no PROXY header stands before the first bytes";
+const NO_HEADER: &str = "missing; the connection begins with something else";
 
 #[cfg(test)]
 mod fuzz;

@@ -28,7 +28,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Reads "192.0.2.7", "2001:db8::7", "[2001:db8::7]", "fe80::1%eth0", "unix:/run/x.sock" or a name.
+    /// Reads `192.0.2.7`, `2001:db8::7`, `[2001:db8::7]`, `fe80::1%eth0`, `unix:/run/x.sock` or a name.
     pub(crate) fn read(host: &str, port: u16) -> Result<Place> {
         if let Some(path) = host.strip_prefix("unix:") {
             return match path {

@@ -98,9 +98,9 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
         }
     };
     match deadline.wait(fd.as_fd(), false, true).map_err(Failed::InTime)? {
-        None => return Err(Failed::TooLate),
+        None => Err(Failed::TooLate),
         Some(_) => match socket::take_error(fd.as_fd()) {
-            Some(error) => return Err(Failed::InTime(error)),
+            Some(error) => Err(Failed::InTime(error)),
             None => Ok(fd),
         },
     }

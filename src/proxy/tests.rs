@@ -66,9 +66,9 @@ fn lines_of_version_1_that_are_taken() {
 
 #[test]
 fn lines_of_version_1_that_are_refused_for_their_form() {
-    let no_header = "no PROXY header stands before the first bytes";
-    let no_family = "the PROXY line names neither TCP4, TCP6 nor UNKNOWN";
-    let no_crlf = "the PROXY line does not end in CR LF";
+    let no_header = "missing; the connection begins with something else";
+    let no_family = "neither TCP4, TCP6 nor UNKNOWN";
+    let no_crlf = "the line does not end in CR LF";
     let cases = [
         ("POST / HTTP/1.1\r\n", no_header),
         ("PROXY\r\n", no_header),
@@ -128,7 +128,7 @@ fn lines_of_version_1_that_are_refused_for_their_ends() {
         "TCP6 1:2:3:4:5:6:7:8:9 ::1 5123 443",
         "TCP6 00001::1 ::1 5123 443",
     ];
-    let why = Progress::Refused("the PROXY line does not hold two addresses of its family and two ports");
+    let why = Progress::Refused("not two addresses of the family and two ports");
     for words in cases {
         assert_eq!(read(format!("PROXY {words}\r\n").as_bytes()).1, why, "{words:?}");
     }
@@ -138,7 +138,7 @@ fn lines_of_version_1_that_are_refused_for_their_ends() {
 fn a_line_of_107_bytes_is_taken_and_one_of_108_is_not() {
     let line = |len: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(len - 16));
     assert_eq!(read(line(107).as_bytes()), (107, Progress::Done(None)));
-    let too_long = Progress::Refused("the PROXY line is longer than 107 bytes");
+    let too_long = Progress::Refused("the line is longer than 107 bytes");
     assert_eq!(read(line(108).as_bytes()).1, too_long);
     let endless = format!("PROXY {}", "x".repeat(1 << 20));
     assert_eq!(read(endless.as_bytes()), (107, too_long), "no byte more than could belong to a line is taken");
@@ -147,7 +147,7 @@ fn a_line_of_107_bytes_is_taken_and_one_of_108_is_not() {
 
 #[test]
 fn the_first_wrong_byte_is_refused_and_no_earlier_one() {
-    let why = Progress::Refused("no PROXY header stands before the first bytes");
+    let why = Progress::Refused("missing; the connection begins with something else");
     for start in [b"PROXY ".as_slice(), b"\r\n\r\n\0\r\nQUIT\n"] {
         for at in 0..start.len() {
             assert_eq!(read(&start[..at]), (at, Progress::NeedMore));
@@ -203,14 +203,14 @@ fn blocks_of_version_2_that_are_taken() {
 
 #[test]
 fn blocks_of_version_2_that_are_refused() {
-    let version = "the PROXY header is of a version other than 2";
-    let command = "the PROXY header's command is neither LOCAL nor PROXY";
-    let family = "the PROXY header's address family or transport is not one of the protocol's";
-    let datagram = "the PROXY header speaks of datagrams, and this is a stream";
-    let short = "the PROXY header is too short for its addresses";
-    let bad_tlv = "a TLV of the PROXY header does not fit into it";
-    let bad_sum = "the PROXY header's checksum is malformed, or there are two";
-    let wrong_sum = "the PROXY header's checksum is wrong";
+    let version = "of a version other than 1 and 2";
+    let command = "the command is neither LOCAL nor PROXY";
+    let family = "unknown address family or transport";
+    let datagram = "it speaks of datagrams, and this is a stream";
+    let short = "too short for its addresses";
+    let bad_tlv = "a TLV does not fit into it";
+    let bad_sum = "the checksum is malformed, or there are two";
+    let wrong_sum = "the checksum is wrong";
     let inet_with = |rest: &[u8]| block(0x21, 0x11, &[&INET, rest].concat());
     let two_sums = [tlv(3, &[0; 4]), tlv(3, &[0; 4])].concat();
     let cases = [

@@ -12,10 +12,10 @@ pub(super) const FIRST: u8 = PREFIX[0];
 /// The longest line that the specification knows, its CR LF included.
 const LONGEST: usize = 107;
 
-const TOO_LONG: &str = "the PROXY line is longer than 107 bytes";
-const NO_CRLF: &str = "the PROXY line does not end in CR LF";
-const NO_FAMILY: &str = "the PROXY line names neither TCP4, TCP6 nor UNKNOWN";
-const NO_ENDS: &str = "the PROXY line does not hold two addresses of its family and two ports";
+const TOO_LONG: &str = "the line is longer than 107 bytes";
+const NO_CRLF: &str = "the line does not end in CR LF";
+const NO_FAMILY: &str = "neither TCP4, TCP6 nor UNKNOWN";
+const NO_ENDS: &str = "not two addresses of the family and two ports";
 
 /// The line as far as it has come.
 pub(super) struct Line {

@@ -27,14 +27,14 @@ const PATH: usize = 108;
 /// The largest part that is kept: two unix paths.
 const KEPT: usize = 2 * PATH;
 
-const NO_VERSION: &str = "the PROXY header is of a version other than 2";
-const NO_COMMAND: &str = "the PROXY header's command is neither LOCAL nor PROXY";
-const NO_FAMILY: &str = "the PROXY header's address family or transport is not one of the protocol's";
-const DATAGRAM: &str = "the PROXY header speaks of datagrams, and this is a stream";
-const TOO_SHORT: &str = "the PROXY header is too short for its addresses";
-const BAD_TLV: &str = "a TLV of the PROXY header does not fit into it";
-const BAD_CRC32C: &str = "the PROXY header's checksum is malformed, or there are two";
-const WRONG_CRC32C: &str = "the PROXY header's checksum is wrong";
+const NO_VERSION: &str = "of a version other than 1 and 2";
+const NO_COMMAND: &str = "the command is neither LOCAL nor PROXY";
+const NO_FAMILY: &str = "unknown address family or transport";
+const DATAGRAM: &str = "it speaks of datagrams, and this is a stream";
+const TOO_SHORT: &str = "too short for its addresses";
+const BAD_TLV: &str = "a TLV does not fit into it";
+const BAD_CRC32C: &str = "the checksum is malformed, or there are two";
+const WRONG_CRC32C: &str = "the checksum is wrong";
 
 /// A header as far as it has come.
 pub(super) struct Block {

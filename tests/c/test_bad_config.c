@@ -9,6 +9,7 @@
 #include "measure.h"
 #include "peer.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,13 +33,20 @@ static tlsloop_tls *new_tls(void)
 }
 
 /* One policy for all attempts: what is under test is the server's part. */
+static tlsloop_tls *the_tls;
+
+static void free_tls(void)
+{
+    tlsloop_tls_free(the_tls);
+}
+
 static tlsloop_tls *good_tls(void)
 {
-    static tlsloop_tls *tls;
-    if (tls) return tls;
-    tls = new_tls();
-    CHECK_OK(tlsloop_tls_add_self_signed(tls, "localhost"));
-    return tls;
+    if (the_tls) return the_tls;
+    the_tls = new_tls();
+    CHECK_OK(tlsloop_tls_add_self_signed(the_tls, "localhost"));
+    CHECK(atexit(free_tls) == 0);
+    return the_tls;
 }
 
 static const tlsloop_callbacks no_callbacks = TLSLOOP_CALLBACKS_INIT;

@@ -77,6 +77,7 @@ static void l23_calls_in_a_forked_child(void)
 /* exit, not _exit: the library's own clean-up in a child that is no server. */
 static void a_child_may_exit(void)
 {
+    if (check_under_asan()) check_skip("its leak check does not bear a fork beside other threads");
     struct fixture *f = fixture_start((struct options){ .config.workers = 2 });
     struct peer p = peer_connect(f->port);
     for (unsigned i = 0; i < check_scaled(10); i++) {
@@ -87,8 +88,7 @@ static void a_child_may_exit(void)
             alarm(60);
             exit(0);
         }
-        int status = ended(child);
-        if (!check_under_asan()) CHECK_EQ(status, 0); /* which looks for leaks of other threads there */
+        CHECK_EQ(ended(child), 0);
         CHECK(peer_echo(&p, "the parent goes on"));
     }
     peer_leave(&p);

@@ -4,6 +4,7 @@
 #include "measure.h"
 #include "peer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static tlsloop_tls *tls;
@@ -31,11 +32,17 @@ struct newer_stats {
     unsigned char beyond[64];
 };
 
+static void free_tls(void)
+{
+    tlsloop_tls_free(tls);
+}
+
 static tlsloop_server_config good_config(void)
 {
     tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
     if (!tls) {
         tls = tlsloop_tls_new();
+        CHECK(atexit(free_tls) == 0);
         CHECK(tls != NULL);
         CHECK_OK(tlsloop_tls_add_self_signed(tls, "localhost"));
     }

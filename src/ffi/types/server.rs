@@ -122,8 +122,8 @@ pub struct tlsloop_server_config {
     pub log_level: c_int,
     /// TLSLOOP_PROXY_*.
     pub proxy_protocol: c_int,
-    /// Whose PROXY headers are believed, "10.0.0.0/8,::1"; NULL with TLSLOOP_PROXY_REQUIRED:
-    /// TLSLOOP_EINVAL.
+    /// Whose PROXY headers are believed, "10.0.0.0/8, ::1, unix"; nobody else is taken then. "::/0" does not include IPv4.
+    /// NULL with TLSLOOP_PROXY_REQUIRED: TLSLOOP_EINVAL.
     pub proxy_trusted: *const c_char,
 }
 

@@ -12,6 +12,10 @@ use super::settings::{Settings, Trust, Verify};
 use crate::error::{Error, Result};
 use crate::tls::raw::{Alpn, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey};
 
+/// The request for a client's certificate names the trusted issuers in a list of at most 64 KiB (RFC 8446 4.2.4); with more
+/// than these it names none, and the client picks for itself.
+const MAX_NAMED_ISSUERS: usize = 100;
+
 /// Makes the server's end of connections. Shared by all workers of all servers that use the policy.
 pub struct ServerContext {
     ctx: SslCtx,
@@ -69,8 +73,10 @@ fn verify_clients(ctx: &mut SslCtx, settings: &Settings, demand: Demand) -> Resu
     }
     ctx.set_store(settings.store()?);
     match &settings.trust {
-        Trust::These(certs) => certs.iter().try_for_each(|cert| ctx.add_client_ca(cert)),
-        Trust::Unset | Trust::System => Ok(()),
+        Trust::These(certs) if certs.len() <= MAX_NAMED_ISSUERS => {
+            certs.iter().try_for_each(|cert| ctx.add_client_ca(cert))
+        }
+        Trust::These(_) | Trust::Unset | Trust::System => Ok(()),
     }
 }
 

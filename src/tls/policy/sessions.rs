@@ -27,9 +27,9 @@ impl Sessions {
     /// Puts a session back that proved good, unless the server has sent a newer one.
     pub(super) fn put_back(&self, peer: &PeerKey, session: Session) {
         let mut shelf = self.shelf.lock();
-        if !shelf.by_peer.contains_key(peer) {
-            let _old = shelf.put(peer, session);
-        }
+        let left = if shelf.by_peer.contains_key(peer) { Some(session) } else { shelf.put(peer, session) };
+        drop(shelf);
+        drop(left);
     }
 
     /// Takes the session out.

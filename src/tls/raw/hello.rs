@@ -130,14 +130,21 @@ unsafe extern "C" fn has_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_v
     /// RFC 7301 3.1 and 3.2.
     const ALPN: std::ffi::c_uint = 16;
     const NO_APPLICATION_PROTOCOL: c_int = 120;
+    const ERR_LIB_SSL: c_int = 20;
+    const SSL_R_NO_APPLICATION_PROTOCOL: c_int = 235;
     let (mut start, mut len) = (ptr::null(), 0);
     // SAFETY: a live connection in the callback that may look at its ClientHello; two places for the
     // answer, which is not used further.
     match unsafe { ffi::SSL_client_hello_get0_ext(ssl, ALPN, &mut start, &mut len) } {
         1 => ffi::SSL_CLIENT_HELLO_SUCCESS,
         _ => {
-            // SAFETY: OpenSSL's place for the alert that it is to send.
-            unsafe { *alert = NO_APPLICATION_PROTOCOL };
+            // OpenSSL's own words would only be "callback failed".
+            // SAFETY: OpenSSL's place for the alert that it is to send; the thread's queue, and no text to format.
+            unsafe {
+                *alert = NO_APPLICATION_PROTOCOL;
+                ffi::ERR_new();
+                ffi::ERR_set_error(ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, ptr::null());
+            }
             ffi::SSL_CLIENT_HELLO_ERROR
         }
     }

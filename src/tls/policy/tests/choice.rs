@@ -54,6 +54,9 @@ fn ecdsa_comes_before_rsa_where_the_client_takes_both() {
     };
     for version in [Version::Tls12, Version::Tls13] {
         assert_eq!(shown(&pair(&server, &client(version), "a.example")), "ecdsa", "{version:?}");
+        let prefers_rsa = pair(&server, &client(version), "a.example");
+        prefers_rsa.limit_signatures("RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256");
+        assert_eq!(shown(&prefers_rsa), "ecdsa", "{version:?}");
         let limited = pair(&server, &client(version), "a.example");
         limited.limit_signatures("RSA-PSS+SHA256:RSA+SHA256");
         assert_eq!(shown(&limited), "rsa", "{version:?}");
@@ -116,4 +119,43 @@ fn hundreds_of_names_have_their_own_certificates() {
     for name in names.iter().step_by(37) {
         assert_eq!(&shown(&pair(&server, &trusting(&root), name)), name);
     }
+}
+
+#[test]
+fn a_second_client_hello_is_answered_like_the_first() {
+    let root = Issued::root("root");
+    let server = serving(&[
+        &leaf(&root, "first", KeyKind::Ecdsa, &["first.example"]),
+        &leaf(&root, "other", KeyKind::Ecdsa, &["a.example"]),
+    ]);
+    server.set_groups("P-384").unwrap();
+    let client = trusting(&root);
+    client.set_groups("X25519:P-384").unwrap();
+    let pair = pair(&server, &client, "a.example");
+    assert_eq!(shown(&pair), "other");
+    assert_eq!(pair.client.group_name(), "secp384r1");
+}
+
+#[test]
+fn several_threads_make_connections_at_once() {
+    let root = Issued::root("root");
+    let server = serving(&[
+        &leaf(&root, "first", KeyKind::Ecdsa, &["first.example"]),
+        &leaf(&root, "other", KeyKind::Ecdsa, &["a.example"]),
+    ]);
+    server.set_alpn("x", false).unwrap();
+    let client = trusting(&root);
+    client.set_alpn("x", true).unwrap();
+    std::thread::scope(|scope| {
+        for name in ["first.example", "a.example", "first.example", "a.example"] {
+            let (server, client) = (&server, &client);
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    let pair = talk(server, client, name);
+                    let subject = pair.client.peer_certificate().unwrap().subject();
+                    assert_eq!(subject == "CN=first", name == "first.example");
+                }
+            });
+        }
+    });
 }

@@ -100,3 +100,19 @@ fn a_revoked_server_is_refused_by_a_client() {
         assert_eq!(verdict_words(pair.client.verify_result()), verdict);
     }
 }
+
+#[test]
+fn a_trust_of_many_issuers_still_fits_into_a_handshake() {
+    let root = Issued::root("root");
+    let alice = root.issue(Wish::default());
+    let more: Vec<u8> = (0..900)
+        .flat_map(|i| root.issue(Wish { common_name: &format!("{i:064}"), ..Wish::default() }).cert_pem())
+        .collect();
+    for version in VERSIONS {
+        let server = asking(&root, Verify::Required);
+        server.set_trust(&[root.cert_pem(), more.clone()].concat()).unwrap();
+        let client = showing(&root, &alice);
+        client.set_versions(version, version).unwrap();
+        talk(&server, &client, "a.example");
+    }
+}
