@@ -338,7 +338,8 @@ impl Turn {
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
         let Some(clock) = &self.clock else { return };
-        if self.has_leftovers(shard) {
+        // From here on the worker counts as asleep: the host waits, and whoever leaves a note has to wake it.
+        if !shard.inbox().may_sleep() || self.has_leftovers(shard) {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);
