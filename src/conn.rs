@@ -391,7 +391,7 @@ impl Conn {
         self.queue.clear(tools.pool);
         if self.wants_reset {
             socket::reset(self.link.fd());
-        } else if !self.fin_sent && self.link.recv_error().is_none() {
+        } else if !self.fin_sent && !self.link.has_ended() {
             let _ = socket::shutdown_write(self.link.fd());
             self.link.drop_input(tools.bufs);
         }
