@@ -211,6 +211,51 @@ static void l31_injected_while_paused(void)
     fixture_stop(f);
 }
 
+/*
+ * "pause holds back on_data and what stands behind the data": the handshake is neither, so on_tls comes to
+ * a host that paused in order to start TLS at its leisure; what comes through TLS waits for the resume.
+ */
+static atomic_uint starts;
+
+static void start_while_paused(tlsloop_conn conn, void *arg)
+{
+    (void)arg;
+    CHECK_OK(tlsloop_conn_send(conn, GO, strlen(GO)));
+    CHECK_OK(tlsloop_conn_start_tls(conn));
+    starts++;
+}
+
+static void pause_and_post(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    if (f->data_calls > 1) {
+        CHECK_OK(tlsloop_conn_send(conn, data, len));
+        return;
+    }
+    CHECK(is_command(data, len));
+    CHECK_OK(tlsloop_conn_pause(conn));
+    CHECK_OK(tlsloop_conn_post_after(conn, 50, start_while_paused, NULL));
+}
+
+static void a_pause_does_not_hold_back_the_handshake(void)
+{
+    char back[4];
+    struct fixture *f = starttls((struct options){ .on.data = pause_and_post }, NULL);
+    int fd = tcp_connect(f->port);
+    CHECK(tcp_send(fd, COMMAND, strlen(COMMAND)));
+    CHECK(dial_expect(fd, GO));
+    EVENTUALLY_EQ(starts, 1);
+    struct peer p = dial_tls(fd);
+    CHECK(peer_send(&p, "held", 4));
+    EVENTUALLY_EQ(stage_tls_ups(f), 1);
+    check_nap(100);
+    CHECK_EQ(f->data_calls, 1);
+    CHECK_OK(tlsloop_conn_resume(fixture_conn(f, 0)));
+    CHECK(peer_recv_all(&p, back, 4) && memcmp(back, "held", 4) == 0);
+    peer_leave(&p);
+    CHECK_STR(stage_ended(f, 0).order, "cdtdx");
+    fixture_stop(f);
+}
+
 /* L31: "sends made between conn_start_tls and the end of the handshake: never on the wire in plain" */
 static void send_behind(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
 {
@@ -290,4 +335,4 @@ static void sends_before_leave_in_plain(void)
 
 CHECK_MAIN(CASE(from_plain_to_tls), CASE(a_fin_before_and_after), CASE(l31_injected_plain_text),
            CASE(l31_in_the_same_segment), CASE(l31_injected_while_paused), CASE(l31_sends_wait_for_tls),
-           CASE(sends_before_leave_in_plain))
+           CASE(sends_before_leave_in_plain), CASE(a_pause_does_not_hold_back_the_handshake))
