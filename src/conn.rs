@@ -319,17 +319,15 @@ impl Conn {
         }
     }
 
-    /// The next function that is due.
-    pub(crate) fn take_post(&mut self, now: u64) -> Option<Post> {
-        let due = self.posts.iter().position(|(when, _)| *when <= now)?;
-        Some(self.posts.remove(due).1)
-    }
-
-    /// All functions that wait, due or not, in the order of their times: the connection is about to go.
-    pub(crate) fn take_posts(&mut self) -> Vec<Post> {
-        let mut posts = std::mem::take(&mut self.posts);
-        posts.sort_by_key(|(when, _)| *when);
-        posts.into_iter().map(|(_, post)| post).collect()
+    /// The functions that are due by `now`, in the order of their times.
+    pub(crate) fn take_posts(&mut self, now: u64) -> Vec<Post> {
+        if self.posts.is_empty() {
+            return Vec::new();
+        }
+        let (mut due, later): (Vec<_>, Vec<_>) = self.posts.drain(..).partition(|(when, _)| *when <= now);
+        self.posts = later;
+        due.sort_by_key(|(when, _)| *when);
+        due.into_iter().map(|(_, post)| post).collect()
     }
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
@@ -387,7 +385,7 @@ impl Conn {
         self.queue.clear(tools.pool);
         if self.wants_reset {
             socket::reset(self.link.fd());
-        } else if !self.fin_sent && self.link.recv_error().is_none() {
+        } else if !self.fin_sent && !self.link.has_ended() {
             let _ = socket::shutdown_write(self.link.fd());
             self.link.drop_input(tools.bufs);
         }

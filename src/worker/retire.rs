@@ -3,7 +3,7 @@
 use super::Turn;
 use super::shard::Shard;
 use crate::cell::Ask;
-use crate::conn::Verdict;
+use crate::conn::{Conn, Verdict};
 use crate::contain;
 use crate::host::{Level, Reason};
 use crate::id::Id;
@@ -16,12 +16,7 @@ impl Turn {
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
         self.run_last_posts(shard, key, id);
-        let Some((verdict, announced)) = shard.ask(key, |conn| {
-            conn.is_ending = true;
-            (conn.verdict(), conn.is_announced())
-        }) else {
-            return;
-        };
+        let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
         if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
             return self.bury(shard, key, announced);
         }
@@ -35,9 +30,13 @@ impl Turn {
         self.bury(shard, key, announced);
     }
 
-    /// What was posted runs before the last callback, due or not.
+    /// What was posted runs before the last callback, due or not; from now on nothing more can be.
     fn run_last_posts(&self, shard: &Shard, key: Key, id: Id) {
-        let mut posts = shard.ask(key, |conn| conn.take_posts()).unwrap_or_default();
+        let last = |conn: &mut Conn| {
+            conn.is_ending = true;
+            conn.take_posts(u64::MAX)
+        };
+        let mut posts = shard.ask(key, last).unwrap_or_default();
         let left = shard.ask(key, |conn| conn.cell().take_left(true)).flatten();
         let later = left.into_iter().flat_map(|left| left.asks);
         posts.extend(later.filter_map(|ask| if let Ask::Post(_, post) = ask { Some(post) } else { None }));
@@ -78,6 +77,9 @@ impl Turn {
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
         let _ = self.epoll.remove(conn.fd());
+        if conn.armed != u64::MAX {
+            self.deadlines.remove(conn.armed, key);
+        }
         let cell = conn.cell();
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
         let goes_out = conn.goes_out();

@@ -38,11 +38,11 @@ impl Turn {
         self.settle(shard, key);
     }
 
+    /// Functions that are due when the visit begins; what they post themselves waits for another turn.
     fn run_posts(&self, shard: &Shard, key: Key, id: Id) {
         let now = shard.now();
-        while let Some(Some(post)) = shard.ask(key, |conn| conn.take_post(now)) {
-            post(id);
-        }
+        let due = shard.ask(key, |conn| conn.take_posts(now)).unwrap_or_default();
+        due.into_iter().for_each(|post| post(id));
     }
 
     /// Reads, and tells the host what came of it.
@@ -110,11 +110,15 @@ impl Turn {
                     conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
                 }
             }
-            if let Some(deadline) = conn.deadline(tools.limits)
-                && deadline < conn.armed
-            {
+            let deadline = conn.deadline(tools.limits).unwrap_or(u64::MAX);
+            if deadline < conn.armed || deadline == u64::MAX {
+                if conn.armed != u64::MAX {
+                    deadlines.remove(conn.armed, key);
+                }
+                if deadline != u64::MAX {
+                    deadlines.enter(deadline, key);
+                }
                 conn.armed = deadline;
-                deadlines.push(deadline, key);
             }
             conn.wants_visit()
         });
