@@ -162,7 +162,7 @@ fn every_address_is_tried_until_one_answers() {
     let deadline = Deadline::after(Some(10_000));
     let (_, reached) = connect::reach(&[bad.clone(), good.clone()], "both", &deadline).unwrap();
     assert_eq!(reached, good);
-    let error = connect::reach(&[bad.clone()], "both", &deadline).unwrap_err();
+    let error = connect::reach(std::slice::from_ref(&bad), "both", &deadline).unwrap_err();
     assert_eq!(error.code(), Code::System);
     assert!(error.sentence().starts_with(&format!("both: connect to {bad}: ")), "{error}");
 }
