@@ -326,7 +326,8 @@ impl Turn {
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
         let Some(clock) = &self.clock else { return };
-        if self.has_leftovers(shard) {
+        // From here until the next turn the host sleeps for us: whoever asks for something must wake it.
+        if !shard.inbox().may_sleep() || self.has_leftovers(shard) {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);

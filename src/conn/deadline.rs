@@ -60,7 +60,16 @@ impl Conn {
         let moved = self.moved_in.max(self.moved_out);
         let post = self.posts.iter().map(|(when, _)| *when).min();
         let own: [Option<(u64, Due)>; 3] = match self.phase {
-            Phase::Opening => [after(self.born, limits.handshake_timeout, Due::Handshake), None, None],
+            Phase::Opening => [
+                after(self.born, limits.handshake_timeout, Due::Handshake),
+                // The host has ended it while TLS was on its way up.
+                if self.announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
+                    after(self.moved_out, limits.close_timeout, Due::Close)
+                } else {
+                    None
+                },
+                None,
+            ],
             Phase::Open => [
                 after(moved, self.idle_timeout, Due::Idle),
                 if self.has_unsent() { after(self.moved_out, limits.send_timeout, Due::Send) } else { None },
