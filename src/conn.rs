@@ -246,20 +246,28 @@ impl Conn {
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
-            // Plain text may have gone over to TLS with bytes still to be sent: they wait for TLS, and so does the end.
+            // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
             Phase::Opening if self.announced && self.has_unsent() => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
+                self.moved_out = now;
+                if self.is_all_plain() {
+                    self.begin_closing();
+                }
             }
             Phase::Opening => self.finish(verdict),
             Phase::Open => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
-                self.phase = Phase::Closing;
                 self.moved_out = now;
-                if self.outbound == Outbound::Open {
-                    self.outbound = Outbound::Ending;
-                }
+                self.begin_closing();
             }
             Phase::Closing | Phase::Over => {}
+        }
+    }
+
+    fn begin_closing(&mut self) {
+        self.phase = Phase::Closing;
+        if self.outbound == Outbound::Open {
+            self.outbound = Outbound::Ending;
         }
     }
 
@@ -334,8 +342,7 @@ impl Conn {
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
         if readable {
             self.link.readable(peer_ended);
-            // On the way up there is nothing for the host, so a pause holds nothing back.
-            self.unwanted |= self.paused && !self.is_opening();
+            self.unwanted |= self.paused && self.phase == Phase::Open;
         }
         if writable {
             self.link.writable();
@@ -355,11 +362,11 @@ impl Conn {
         match self.phase {
             Phase::Opening => self.can_open(),
             Phase::Open => match self.inbound {
-                Inbound::Open => !self.paused && self.link.has_more(),
+                Inbound::Open => !self.paused && self.link.has_news(),
                 Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
                 Inbound::Ended(_) => false,
             },
-            Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_more(),
+            Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_news(),
             Phase::Over => true,
         }
     }
@@ -373,7 +380,8 @@ impl Conn {
     /// takes everything, and each change costs a call.
     pub(crate) fn wanted_interest(&self) -> Interest {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
-        Interest::Edge { read: !self.unwanted, write: had || self.link.is_blocked() }
+        let wanted = !(self.unwanted && self.phase == Phase::Open);
+        Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
     }
 
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with

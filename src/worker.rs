@@ -332,7 +332,7 @@ impl Turn {
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
         let Some(clock) = &self.clock else { return };
-        // From here on the worker counts as asleep: the host waits, and whoever leaves a note has to wake it.
+        // From here until the next turn the host sleeps for us: whoever asks for something must wake it.
         if !shard.inbox().may_sleep() || self.has_leftovers(shard) {
             shard.inbox().signal();
         }

@@ -64,8 +64,13 @@ impl Conn {
         let own: [Option<(u64, Due)>; 3] = match self.phase {
             Phase::Opening => [
                 after(self.born, self.way.timeout, Due::Handshake),
+                // The host has ended it while TLS was on its way up.
+                if self.announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
+                    after(self.moved_out, limits.close_timeout, Due::Close)
+                } else {
+                    None
+                },
                 self.dial_deadline().map(|when| (when, Due::Address)),
-                None,
             ],
             Phase::Open => [
                 after(moved, self.idle_timeout, Due::Idle),

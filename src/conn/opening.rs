@@ -31,8 +31,8 @@ pub(crate) enum Opening {
 
 /// The beginning of each TLS connection: a handshake record of version 3.x (RFC 8446, 5.1).
 const RECORD_START: [u8; 2] = [22, 3];
-/// The highest minor version that a first record has.
-const HIGHEST_MINOR: u8 = 4;
+/// The highest minor version that passes for TLS, "16 03 0x": it is for OpenSSL to refuse those that never were.
+const HIGHEST_MINOR: u8 = 15;
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +222,11 @@ impl Conn {
         self.born = now;
     }
 
+    /// Whether everything that is unsent was sent before TLS was started, and TLS has not begun.
+    pub(super) fn is_all_plain(&self) -> bool {
+        self.queue.len() == self.plain_left && matches!(self.stream, Stream::Plain)
+    }
+
     /// Whether TLS can still be started.
     pub(crate) fn is_plain(&self) -> bool {
         self.phase == Phase::Open && self.outbound == Outbound::Open && matches!(self.stream, Stream::Plain)
@@ -240,8 +245,8 @@ mod tests {
             (&[22], Spoken::Unclear),
             (&[22, 3], Spoken::Unclear),
             (&[22, 3, 1], Spoken::Tls),
-            (&[22, 3, 4, 0], Spoken::Tls),
-            (&[22, 3, 5], Spoken::Plain),
+            (&[22, 3, 15, 0], Spoken::Tls),
+            (&[22, 3, 16], Spoken::Plain),
             (&[22, 4], Spoken::Plain),
             (b"E", Spoken::Plain),
             (b"EHLO", Spoken::Plain),

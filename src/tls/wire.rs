@@ -88,6 +88,11 @@ impl Link {
         self.has_rest() || self.has_unread()
     }
 
+    /// Whether another visit would find something: bytes, or an end that may not have been seen.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_more() || self.has_ended()
+    }
+
     /// Whether the kernel may have something that no event has told of yet.
     pub(crate) fn has_unread(&self) -> bool {
         !(self.dry || self.eof || self.recv_errno != 0)
@@ -196,7 +201,7 @@ impl<'a> Wire<'a> {
 
     /// Whether reading on would find nothing without a new event.
     pub(crate) fn is_spent(&self) -> bool {
-        self.is_empty() && !self.link.has_more()
+        self.is_empty() && !self.link.has_news()
     }
 
     /// Whether enough has been collected that the kernel should have it first.

@@ -15,9 +15,11 @@ impl Turn {
     pub(super) fn retire(&mut self, shard: &Shard, key: Key) {
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
+        shard.set_visiting(Some(key));
         self.run_last_posts(shard, key, id);
         let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
         if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
+            shard.set_visiting(None);
             return self.bury(shard, key, announced);
         }
         let told = contain::run("the last callback of a connection", || {
@@ -27,6 +29,7 @@ impl Turn {
         if let Err(error) = told {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
         }
+        shard.set_visiting(None);
         self.bury(shard, key, announced);
     }
 
@@ -57,8 +60,13 @@ impl Turn {
         let Verdict { reason, code, why } = verdict;
         let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
-        self.service
-            .log(level, || format!("event={event} conn={} peer={peer} reason={reason:?} why=\"{why}\"", id.to_u64()));
+        self.service.log(level, || {
+            format!(
+                "event={event} conn={} peer={peer} reason={} why=\"{why}\"",
+                id.to_u64(),
+                reason.name().to_string_lossy()
+            )
+        });
         if announced {
             self.service.host.on_disconnect(id, *reason, why);
         } else {
