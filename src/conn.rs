@@ -5,6 +5,7 @@
 //! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
 
 mod deadline;
+mod dial;
 mod input;
 mod opening;
 mod output;
@@ -15,13 +16,11 @@ pub(crate) use output::refused;
 pub(crate) use verdict::Verdict;
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use crate::cell::{Ask, Cell, Post};
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
-use crate::info::Facts;
 use crate::queue::{Mark, Pool, Queue};
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
@@ -65,6 +64,8 @@ pub(crate) enum News {
     Introduced,
     /// A handshake begins: [`Conn::secure`] gives it what it needs.
     Hello,
+    /// The next address is to be tried: [`Conn::next_address`].
+    Dial,
     /// The connection is up.
     Connected,
     /// TLS is up on a connection that began in plain text.
@@ -122,6 +123,7 @@ pub(crate) struct Conn {
     in_flight: usize,
     phase: Phase,
     opening: Opening,
+    way: dial::Way,
     /// Bytes at the front of the queue that leave in plain text before TLS begins.
     plain_left: usize,
     inbound: Inbound,
@@ -151,7 +153,7 @@ pub(crate) struct Conn {
     lost: bool,
     wants_reset: bool,
     /// Refused on its way up: the host is not told.
-    is_refused: bool,
+    pub(crate) is_refused: bool,
 }
 
 impl Conn {
@@ -166,6 +168,7 @@ impl Conn {
             in_flight: 0,
             phase: Phase::Opening,
             opening,
+            way: dial::Way::of_server(tools.limits.handshake_timeout),
             plain_left: 0,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
@@ -274,11 +277,6 @@ impl Conn {
         self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
     }
 
-    /// Whether it was turned away.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused
-    }
-
     /// Resets it at once.
     pub(crate) fn abort(&mut self, verdict: Verdict) {
         self.wants_reset = true;
@@ -339,6 +337,7 @@ impl Conn {
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
         if readable {
             self.link.readable(peer_ended);
+            // On the way up there is nothing for the host, so a pause holds nothing back.
             self.unwanted |= self.paused && self.phase == Phase::Open;
         }
         if writable {
@@ -346,6 +345,7 @@ impl Conn {
         }
         if failed
             && self.paused
+            && !self.is_opening()
             && let Some(error) = socket::take_error(self.link.fd())
         {
             self.link.fail(&error);
@@ -378,15 +378,6 @@ impl Conn {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
         let wanted = !(self.unwanted && self.phase == Phase::Open);
         Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
-    }
-
-    /// What is known of it, with what `change` adds.
-    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = self.cell.facts() {
-            let mut facts = (*facts).clone();
-            change(&mut facts);
-            self.cell.set_facts(Arc::new(facts));
-        }
     }
 
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with

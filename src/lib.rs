@@ -30,6 +30,7 @@ mod service;
 pub mod slab;
 pub mod stats;
 mod sys;
+mod target;
 pub mod timer;
 pub mod tls;
 pub mod trust;

@@ -5,6 +5,7 @@
 //! will not wait.
 
 mod accept;
+mod dial;
 mod retire;
 pub(crate) mod shard;
 mod visit;
@@ -253,6 +254,11 @@ impl Turn {
                 Note::Newcomer(newcomer) => {
                     shard.inbox().counters.accepted.add(1);
                     self.take_in(shard, *newcomer);
+                }
+                Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
+                Note::LookedUp(key, found) => {
+                    shard.ask(key, |conn| conn.looked_up(found));
+                    shard.list(key);
                 }
             }
         }

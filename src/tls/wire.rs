@@ -73,6 +73,11 @@ impl Link {
         self.blocked = false;
     }
 
+    /// The kernel takes nothing until it says so: the socket is not connected yet.
+    pub(crate) fn await_room(&mut self) {
+        self.blocked = true;
+    }
+
     /// Whether the kernel refused bytes and has not said otherwise since.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked

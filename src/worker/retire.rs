@@ -18,7 +18,7 @@ impl Turn {
         shard.set_visiting(Some(key));
         self.run_last_posts(shard, key, id);
         let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
-        if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
+        if shard.ask(key, |conn| conn.is_refused) == Some(true) {
             shard.set_visiting(None);
             return self.bury(shard, key, announced);
         }
@@ -56,7 +56,7 @@ impl Turn {
 
     fn tell_end(&self, shard: &Shard, id: Id, announced: bool, verdict: &Verdict) {
         let facts = shard.lane().cell(shard_key(id)).facts();
-        let peer = facts.map(|facts| facts.peer.to_string()).unwrap_or_default();
+        let peer = facts.map(|facts| facts.peer_text()).unwrap_or_default();
         let Verdict { reason, code, why } = verdict;
         let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
@@ -90,10 +90,13 @@ impl Turn {
         }
         let cell = conn.cell();
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
+        let goes_out = conn.goes_out();
         cell.close();
         drop(conn);
         shard.lane().forget(key);
-        self.settled(shard, !announced);
+        if !announced {
+            self.settled(shard, goes_out);
+        }
         self.service.dismiss(ip);
     }
 

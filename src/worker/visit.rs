@@ -52,9 +52,10 @@ impl Turn {
             let news = shard.step(key, &mut self.plain, |conn, tools| conn.read(tools));
             match news.unwrap_or(News::Nothing) {
                 News::Introduced => self.welcome_client(shard, key),
+                News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
                 News::Connected => {
-                    self.settled(shard, true);
+                    self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
                     shard.inbox().counters.connects.add(1);
                     self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
                     host.on_connect(id);
@@ -73,10 +74,11 @@ impl Turn {
         }
     }
 
-    /// A connection is no longer on its way up.
-    pub(super) fn settled(&self, shard: &Shard, was_new: bool) {
-        if was_new {
-            shard.inbox().counters.settled.add(1);
+    /// A connection is no longer on its way up. One that goes out did not count among the handshakes, which limit what
+    /// is accepted.
+    pub(super) fn settled(&self, shard: &Shard, goes_out: bool) {
+        shard.inbox().counters.settled.add(1);
+        if !goes_out {
             self.service.end_handshake();
         }
     }
@@ -94,7 +96,7 @@ impl Turn {
     }
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
-    fn settle(&mut self, shard: &Shard, key: Key) {
+    pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
         if shard.ask(key, |conn| conn.is_over()) == Some(true) {
             return self.retire(shard, key);
         }
@@ -162,10 +164,12 @@ impl Turn {
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.
     fn secure(&self, shard: &Shard, key: Key) {
+        let target = shard.ask(key, |conn| conn.target()).flatten();
         let context = self.service.context.lock().clone();
-        let made = match context {
-            Some(context) => context.ssl().map(Tls::new),
-            None => Err(Error::new(Code::Internal, "a handshake without a policy")),
+        let made = match (target, context) {
+            (Some(target), _) => target.ssl().map(Tls::new),
+            (None, Some(context)) => context.ssl().map(Tls::new),
+            (None, None) => Err(Error::new(Code::Internal, "a handshake without a policy")),
         };
         shard.ask(key, |conn| match made {
             Ok(tls) => conn.secure(tls),
