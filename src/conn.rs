@@ -153,7 +153,7 @@ pub(crate) struct Conn {
     lost: bool,
     wants_reset: bool,
     /// Refused on its way up: the host is not told.
-    is_refused: bool,
+    pub(crate) is_refused: bool,
 }
 
 impl Conn {
@@ -277,11 +277,6 @@ impl Conn {
         self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
     }
 
-    /// Whether it was turned away.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused
-    }
-
     /// Resets it at once.
     pub(crate) fn abort(&mut self, verdict: Verdict) {
         self.wants_reset = true;
@@ -342,6 +337,7 @@ impl Conn {
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
         if readable {
             self.link.readable(peer_ended);
+            // On the way up there is nothing for the host, so a pause holds nothing back.
             self.unwanted |= self.paused && self.phase == Phase::Open;
         }
         if writable {

@@ -18,7 +18,7 @@ impl Turn {
         shard.set_visiting(Some(key));
         self.run_last_posts(shard, key, id);
         let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
-        if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
+        if shard.ask(key, |conn| conn.is_refused) == Some(true) {
             shard.set_visiting(None);
             return self.bury(shard, key, announced);
         }

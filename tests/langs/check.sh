@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
+# shellcheck source=tests/langs/openssl_client.sh
+source tests/langs/openssl_client.sh
 
 [[ $# -ge 1 ]] || fail 'usage: tests/langs/check.sh DIRECTORY [python|cobol|cpp]...'
 library=$(cd "$1" && pwd)
@@ -54,7 +56,7 @@ build_cpp() {
 
 # --- The server --------------------------------------------------------------------------------------------------------
 
-said() { tail -n 20 "$work/server.log"; }
+said() { printf '%s: ' "$language" && tail -n 20 "$work/server.log"; }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 port_in() { sed -n 's/^listening on \([0-9][0-9]*\)$/\1/p' "$1"; }
 has_spoken() { [[ -n $(port_in "$work/server.log") ]] || is_gone "$server_pid"; }
@@ -64,47 +66,34 @@ start_server() { # arguments behind the port
   server_pid=$!
   eventually has_spoken || true
   port=$(port_in "$work/server.log")
-  [[ -n $port ]] || fail "$language: the server did not start: $(said)"
+  [[ -n $port ]] || fail "the server did not start: $(said)"
+  target=(-connect "127.0.0.1:$port")
 }
 
 # The statistics are compared word for word, whatever their columns.
 stop_server() { # connects, disconnects, failures, bytes
   local status=0 expected="$1 connected, $2 ended, $3 failed to connect, $4 bytes in, $4 out"
   kill -TERM "$server_pid"
-  eventually is_gone "$server_pid" || fail "$language: the server did not end on SIGTERM: $(said)"
+  eventually is_gone "$server_pid" || fail "the server did not end on SIGTERM: $(said)"
   wait "$server_pid" || status=$?
   server_pid=
-  [[ $status -eq 0 ]] || fail "$language: the server ended with status $status: $(said)"
-  sed 's/^ *//; s/  */ /g' "$work/server.log" | grep -qxF -- "$expected" || fail "$language: not \"$expected\": $(said)"
+  [[ $status -eq 0 ]] || fail "the server ended with status $status: $(said)"
+  sed 's/^ *//; s/  */ /g' "$work/server.log" | grep -qxF -- "$expected" || fail "not \"$expected\": $(said)"
 }
 
 times_said() { [[ $(grep -c "^$2$" "$work/server.log") -eq $1 ]]; }
 has_said() { # times, line
-  eventually times_said "$1" "$2" || fail "$language: the server did not say \"$2\" $1 times: $(said)"
+  eventually times_said "$1" "$2" || fail "the server did not say \"$2\" $1 times: $(said)"
 }
 
 fails_with() { # words, arguments of the server
   local status=0
   timeout 30 "${server[@]}" "${@:2}" >"$work/server.log" 2>&1 || status=$?
-  [[ $status -ne 0 && $status -lt 124 ]] || fail "$language: status $status with ${*:2}: $(said)"
-  grep -q -- "$1" "$work/server.log" || fail "$language: no word of \"$1\" with ${*:2}: $(said)"
+  [[ $status -ne 0 && $status -lt 124 ]] || fail "status $status with ${*:2}: $(said)"
+  grep -q -- "$1" "$work/server.log" || fail "no word of \"$1\" with ${*:2}: $(said)"
 }
 
 # --- The clients -------------------------------------------------------------------------------------------------------
-
-declare -A feed
-# A client that sends what is written to ${feed[name]} until that is closed. What it receives is its standard output.
-connect() { # name, options of s_client
-  local name=$1 fd
-  exec {fd}> >(exec openssl s_client -quiet -no_ign_eof -nocommands -connect "127.0.0.1:$port" "${@:2}" 2>"$work/$name.log")
-  feed[$name]=$fd
-}
-
-is_back() { cmp -s "$1" "$work/$2.back"; }
-echoed() { # name, file
-  cat "$2" >&"${feed[$1]}"
-  eventually is_back "$2" "$1" || fail "$language: $2 did not come back to $1 as it was: $(cat "$work/$1.log"; said)"
-}
 
 # A client that sends all and reads nothing, until everybody on the way is full; only then it reads. Its echo is whole
 # if the server stops reading while it cannot send, and goes on when it can.
@@ -119,7 +108,7 @@ echoed_lazily() { # name, file, options of s_client
   eventually is_stuck "$feeder" || true
   cat <&"$fifo" >"$work/$name.back" &
   reader=$!
-  eventually is_back "$2" "$name" || fail "$language: not all came back to one who reads late: $(cat "$work/$name.log"; said)"
+  eventually is_back "$2" "$name" || fail "not all came back to one who reads late: $(cat "$work/$name.log"; said)"
   wait "$feeder"
   kill "$reader"
   wait "$reader" 2>/dev/null || true
@@ -133,12 +122,6 @@ is_stuck() { # a process that reads from a file: whether it rests, or is through
   [[ $(grep -s '^pos' "/proc/$1/fdinfo/0") == "$before" ]]
 }
 
-leave() { # name
-  local fd=${feed[$1]}
-  exec {fd}>&-
-  unset "feed[$1]"
-}
-
 # Leaves in its handshake; the other one talks no TLS at all.
 be_rude() {
   local fd
@@ -146,7 +129,7 @@ be_rude() {
   exec {fd}>&-
   exec {fd}<>"/dev/tcp/127.0.0.1/$port"
   printf 'GET / HTTP/1.0\r\n\r\n' >&"$fd"
-  timeout 20 cat <&"$fd" >/dev/null || fail "$language: a client without TLS is left waiting: $(said)"
+  timeout 20 cat <&"$fd" >/dev/null || fail "a client without TLS is left waiting: $(said)"
   exec {fd}>&-
 }
 
