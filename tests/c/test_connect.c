@@ -188,6 +188,28 @@ static void what_fails_is_told_once(void)
     stop_both(near, far);
 }
 
+/* max_handshakes: "when reached, accepting pauses"; what goes out is no reason to, neither while it waits
+ * nor when it has ended. */
+static void what_goes_out_does_not_hold_up_who_comes(void)
+{
+    int silent, fd = tcp_listen(&silent);
+    struct fixture *f = stage_start((struct options){ .config.max_handshakes = 2 }, NULL);
+    tlsloop_client_config config = to(silent);
+    tlsloop_conn conns[4];
+    for (int i = 0; i < 4; i++) conns[i] = begin(f, config);
+    EVENTUALLY_EQ(fixture_stats(f).handshaking, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        struct peer p = peer_connect(f->port);
+        CHECK(peer_echo(&p, text));
+        peer_leave(&p);
+        if (i == 1) for (int c = 0; c < 4; c++) CHECK_OK(tlsloop_conn_abort(conns[c]));
+        EVENTUALLY_EQ(f->handshakes_failed, i == 0 ? 0 : 4);
+    }
+    EVENTUALLY_EQ(f->disconnects, 3);
+    fixture_stop(f);
+    close(fd);
+}
+
 /* "close or abort before it gives this callback" */
 static void closed_before_it_is_up(void)
 {
@@ -361,6 +383,7 @@ static void what_is_refused_at_once(void)
 }
 
 CHECK_MAIN(CASE(to_an_address), CASE(what_is_sent_before_it_is_up_leaves_then),
-           CASE(what_fails_is_told_once), CASE(closed_before_it_is_up),
+           CASE(what_fails_is_told_once),
+           CASE(what_goes_out_does_not_hold_up_who_comes), CASE(closed_before_it_is_up),
            CASE(from_a_callback_in_plain), CASE(starttls_as_a_client), CASE(to_a_path),
            CASE(what_is_refused_at_once))
