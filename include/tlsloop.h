@@ -457,6 +457,52 @@ typedef struct tlsloop_server_config {
 } tlsloop_server_config;
 
 /**
+ * Where to connect to and how. Set `size`, best by TLSLOOP_CLIENT_CONFIG_INIT; 0 is each other
+ * member's default.
+ *
+ * Strings and the struct itself are read during the call only.
+ */
+typedef struct tlsloop_client_config {
+    /**
+     * `sizeof(tlsloop_client_config)` as the host was compiled.
+     */
+    size_t size;
+    /**
+     * Name or address of the server: "a.example", "192.0.2.7", "2001:db8::7" (also in brackets), or "unix:/run/x.sock".
+     */
+    const char *host;
+    /**
+     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`, or "localhost" for a unix socket.
+     */
+    const char *server_name;
+    /**
+     * Trust and policy; NULL: the system's trust, verified. A reference is kept.
+     */
+    struct tlsloop_tls *tls;
+    /**
+     * Connections that a server makes: the connection's data from its start. Else not used.
+     */
+    void *data;
+    /**
+     * TLSLOOP_MODE_TLS, TLSLOOP_MODE_PLAIN or TLSLOOP_MODE_STARTTLS.
+     */
+    int mode;
+    /**
+     * The server's port; not looked at for a unix socket.
+     */
+    uint16_t port;
+    /**
+     * Milliseconds for everything from the look-up to the end of the handshake; 0: 10 s;
+     * TLSLOOP_NONE: never ends.
+     */
+    unsigned int connect_timeout_ms;
+    /**
+     * Milliseconds for one blocking send or receive; 0: 30 s; TLSLOOP_NONE: never ends.
+     */
+    unsigned int io_timeout_ms;
+} tlsloop_client_config;
+
+/**
  * What a server has counted since its start. The host sets `size` (TLSLOOP_STATS_INIT), tlsloop fills
  * the rest.
  *
@@ -658,52 +704,6 @@ typedef struct tlsloop_info {
      */
     uint64_t age_ms;
 } tlsloop_info;
-
-/**
- * Where to connect to and how. Set `size`, best by TLSLOOP_CLIENT_CONFIG_INIT; 0 is each other
- * member's default.
- *
- * Strings and the struct itself are read during the call only.
- */
-typedef struct tlsloop_client_config {
-    /**
-     * `sizeof(tlsloop_client_config)` as the host was compiled.
-     */
-    size_t size;
-    /**
-     * Name or address of the server: "a.example", "192.0.2.7", "2001:db8::7" (also in brackets), or "unix:/run/x.sock".
-     */
-    const char *host;
-    /**
-     * The name to ask for (SNI, RFC 6066) and to find in the certificate; NULL: `host`, or "localhost" for a unix socket.
-     */
-    const char *server_name;
-    /**
-     * Trust and policy; NULL: the system's trust, verified. A reference is kept.
-     */
-    struct tlsloop_tls *tls;
-    /**
-     * Connections that a server makes: the connection's data from its start. Else not used.
-     */
-    void *data;
-    /**
-     * TLSLOOP_MODE_TLS, TLSLOOP_MODE_PLAIN or TLSLOOP_MODE_STARTTLS.
-     */
-    int mode;
-    /**
-     * The server's port; not looked at for a unix socket.
-     */
-    uint16_t port;
-    /**
-     * Milliseconds for everything from the look-up to the end of the handshake; 0: 10 s;
-     * TLSLOOP_NONE: never ends.
-     */
-    unsigned int connect_timeout_ms;
-    /**
-     * Milliseconds for one blocking send or receive; 0: 30 s; TLSLOOP_NONE: never ends.
-     */
-    unsigned int io_timeout_ms;
-} tlsloop_client_config;
 
 /**
  * The version of tlsloop and of the OpenSSL that is really loaded: "0.1.0 (OpenSSL 3.0.19 27 Jan 2026)".
@@ -1015,6 +1015,25 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * of connections; TLSLOOP_ECLOSED once the server is stopping.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
+
+/**
+ * Begins a connection to another server; it then has the same callbacks as an accepted one, but for on_accept.
+ *
+ * Look-up, connection and, in TLSLOOP_MODE_TLS, the handshake have `config->connect_timeout_ms` in all; the addresses of a
+ * name are tried one after the other. Then follows on_connect, or on_handshake_failed instead. `config->data` is the
+ * connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
+ * itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
+ * `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one;
+ * an address needs none.
+ *
+ * `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
+ * on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
+ * on_handshake_failed. Any thread and any callback may call it; it never waits.
+ *
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or a member that is wrong; TLSLOOP_ESTATE at the limit of connections;
+ * TLSLOOP_ECLOSED once the server is stopping; TLSLOOP_ESYS without a descriptor or thread to be had; TLSLOOP_ETLS.
+ */
+int tlsloop_server_connect(struct tlsloop_server *server, const struct tlsloop_client_config *config, tlsloop_conn *out);
 
 /**
  * Counts, as of now. In every snapshot `open == connects - disconnects`, and `disconnects` is the sum of its reasons.

@@ -24,6 +24,7 @@ make_certificate() { # files without .crt and .key, names as in an X.509v3 exten
 
 # Starts the server on a port that the system picks, and waits until it says which.
 start_server() { # arguments of echo_server
+  : >"$work/server.log" # which may still name the port of the server before
   "$programs/echo_server" --address 127.0.0.1 --port 0 "$@" >"$work/server.log" 2>&1 &
   server_pid=$!
   eventually server_has_spoken || true

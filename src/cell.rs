@@ -112,6 +112,12 @@ impl Cell {
         state.left.take()
     }
 
+    /// The connection has another socket; the one before is closed afterwards. Only its worker calls this.
+    pub(crate) fn set_fd(&self, fd: RawFd) {
+        let _state = self.state.lock();
+        self.fd.store(fd, Ordering::Relaxed);
+    }
+
     /// Asks the socket of the live connection something; the lock keeps it open.
     pub(crate) fn with_fd<R>(&self, _locked: &State, ask: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
         socket::with_raw(self.fd.load(Ordering::Relaxed), ask)

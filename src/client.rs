@@ -19,59 +19,10 @@ use crate::calls::Told;
 use crate::error::{Code, Error, Result};
 use crate::info::Facts;
 use crate::sys::socket;
-use crate::tls::policy::{ClientContext, Policy};
+use crate::target::Target;
+pub use crate::target::{Config, Mode};
 use crate::tls::stream::{End, Stream};
 use crate::tls::wire::{Buffers, Link};
-
-/// How a client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// TLS from the first byte.
-    Tls,
-    /// Plain text.
-    Plain,
-    /// Plain text until [`Client::start_tls`].
-    StartTls,
-}
-
-/// Where to connect to and how. Times are in milliseconds; `None`: never.
-#[derive(Clone)]
-pub struct Config {
-    /// A name, an address (IPv6 also in brackets), or "unix:" and a path.
-    pub host: String,
-    /// The name to ask for and to find in the certificate, if it is another.
-    pub server_name: Option<String>,
-    /// Trust and policy; `None`: the system's trust, verified.
-    pub policy: Option<Arc<Policy>>,
-    /// How the client speaks.
-    pub mode: Mode,
-    /// The server's port; not looked at for unix sockets.
-    pub port: u16,
-    /// From the look-up of the name to the end of the handshake, in all.
-    pub connect_timeout: Option<u64>,
-    /// For one send or receive.
-    pub io_timeout: Option<u64>,
-}
-
-impl Config {
-    /// The context of its policy; `None` in plain text.
-    pub(crate) fn context(&self) -> Result<Option<Arc<ClientContext>>> {
-        match (self.mode, &self.policy) {
-            (Mode::Plain, _) => Ok(None),
-            (Mode::Tls | Mode::StartTls, Some(policy)) => policy.client_context().map(Some),
-            (Mode::Tls | Mode::StartTls, None) => ClientContext::system().map(Some),
-        }
-    }
-
-    /// The name that the certificate has to carry. Whoever listens at a path is this machine.
-    pub(crate) fn expected_name(&self) -> &str {
-        match &self.server_name {
-            Some(name) => name,
-            None if self.host.starts_with("unix:") => "localhost",
-            None => &self.host,
-        }
-    }
-}
 
 /// The peer's direction.
 enum Inbound {
@@ -104,19 +55,11 @@ pub struct Client {
     facts: Facts,
     bytes_in: u64,
     bytes_out: u64,
-    /// What is needed for TLS, while it has not begun.
-    before_tls: Option<Box<BeforeTls>>,
+    /// What is needed for TLS, while it has not begun, and the time for its handshake.
+    before_tls: Option<(Target, Option<u64>)>,
     /// How sentences call the server.
     label: String,
     io_timeout: Option<u64>,
-}
-
-/// What a handshake that is to come is made from.
-struct BeforeTls {
-    context: Arc<ClientContext>,
-    server_name: String,
-    port: u16,
-    timeout: Option<u64>,
 }
 
 /// How much may arrive and wait while a send goes on, besides as much as is being sent.
@@ -198,10 +141,10 @@ impl Client {
     /// Begins TLS on a connection of mode [`Mode::StartTls`], and waits for its handshake. After a failure the connection
     /// is of no use.
     pub fn start_tls(&mut self) -> Result<()> {
-        let Some(before) = self.before_tls.take() else {
+        let Some((target, timeout)) = self.before_tls.take() else {
             return Err(Error::state("tlsloop_client_start_tls: the mode is not STARTTLS, or TLS has begun before"));
         };
-        let begun = self.begin_tls(&before);
+        let begun = self.begin_tls(&target, timeout);
         if let Err(error) = &begun {
             self.kept = Kept::default();
             self.inbound = Inbound::Failed(error.clone());
@@ -210,7 +153,7 @@ impl Client {
         begun
     }
 
-    fn begin_tls(&mut self, before: &BeforeTls) -> Result<()> {
+    fn begin_tls(&mut self, target: &Target, timeout: Option<u64>) -> Result<()> {
         self.may_send()?;
         // Whatever has come by now was said in plain, by anybody, and must not pass for the answer to what TLS protects.
         self.link.readable(false);
@@ -226,8 +169,7 @@ impl Client {
             }
             Inbound::Failed(error) => return Err(error.clone()),
         }
-        let mut deadline = Deadline::after(before.timeout);
-        self.shake_hands(&before.context, &before.server_name, before.port, &mut deadline)
+        self.shake_hands(target, &mut Deadline::after(timeout))
     }
 
     /// Ends the connection: close_notify, if nothing has failed, then the socket. What is on its way has a second to
@@ -301,3 +243,6 @@ impl Client {
 fn truncated() -> Error {
     Error::new(Code::Truncated, "the server ended without close_notify: the data may be cut off")
 }
+
+#[cfg(test)]
+mod tests;

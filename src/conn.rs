@@ -5,6 +5,7 @@
 //! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
 
 mod deadline;
+mod dial;
 mod input;
 mod opening;
 mod output;
@@ -15,13 +16,11 @@ pub(crate) use output::refused;
 pub(crate) use verdict::Verdict;
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use crate::cell::{Ask, Cell, Post};
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
-use crate::info::Facts;
 use crate::queue::{Mark, Pool, Queue};
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
@@ -65,6 +64,8 @@ pub(crate) enum News {
     Introduced,
     /// A handshake begins: [`Conn::secure`] gives it what it needs.
     Hello,
+    /// The next address is to be tried: [`Conn::next_address`].
+    Dial,
     /// The connection is up.
     Connected,
     /// TLS is up on a connection that began in plain text.
@@ -122,6 +123,7 @@ pub(crate) struct Conn {
     in_flight: usize,
     phase: Phase,
     opening: Opening,
+    way: dial::Way,
     /// Bytes at the front of the queue that leave in plain text before TLS begins.
     plain_left: usize,
     inbound: Inbound,
@@ -151,7 +153,7 @@ pub(crate) struct Conn {
     lost: bool,
     wants_reset: bool,
     /// Refused on its way up: the host is not told.
-    is_refused: bool,
+    pub(crate) is_refused: bool,
 }
 
 impl Conn {
@@ -166,6 +168,7 @@ impl Conn {
             in_flight: 0,
             phase: Phase::Opening,
             opening,
+            way: dial::Way::of_server(tools.limits.handshake_timeout),
             plain_left: 0,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
@@ -243,20 +246,28 @@ impl Conn {
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
-            // Plain text may have gone over to TLS with bytes still to be sent: they wait for TLS, and so does the end.
+            // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
             Phase::Opening if self.announced && self.has_unsent() => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
+                self.moved_out = now;
+                if self.is_all_plain() {
+                    self.begin_closing();
+                }
             }
             Phase::Opening => self.finish(verdict),
             Phase::Open => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
-                self.phase = Phase::Closing;
                 self.moved_out = now;
-                if self.outbound == Outbound::Open {
-                    self.outbound = Outbound::Ending;
-                }
+                self.begin_closing();
             }
             Phase::Closing | Phase::Over => {}
+        }
+    }
+
+    fn begin_closing(&mut self) {
+        self.phase = Phase::Closing;
+        if self.outbound == Outbound::Open {
+            self.outbound = Outbound::Ending;
         }
     }
 
@@ -264,11 +275,6 @@ impl Conn {
     pub(crate) fn refuse(&mut self) {
         self.is_refused = true;
         self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
-    }
-
-    /// Whether it was turned away.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused
     }
 
     /// Resets it at once.
@@ -316,30 +322,30 @@ impl Conn {
         }
     }
 
-    /// The next function that is due.
-    pub(crate) fn take_post(&mut self, now: u64) -> Option<Post> {
-        let due = self.posts.iter().position(|(when, _)| *when <= now)?;
-        Some(self.posts.remove(due).1)
-    }
-
-    /// All functions that wait, due or not, in the order of their times: the connection is about to go.
-    pub(crate) fn take_posts(&mut self) -> Vec<Post> {
-        let mut posts = std::mem::take(&mut self.posts);
-        posts.sort_by_key(|(when, _)| *when);
-        posts.into_iter().map(|(_, post)| post).collect()
+    /// The functions that are due by `now`, in the order of their times.
+    pub(crate) fn take_posts(&mut self, now: u64) -> Vec<Post> {
+        if self.posts.is_empty() {
+            return Vec::new();
+        }
+        let (mut due, later): (Vec<_>, Vec<_>) = self.posts.drain(..).partition(|(when, _)| *when <= now);
+        self.posts = later;
+        due.sort_by_key(|(when, _)| *when);
+        due.into_iter().map(|(_, post)| post).collect()
     }
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
         if readable {
             self.link.readable(peer_ended);
-            self.unwanted |= self.paused;
+            // On the way up there is nothing for the host, so a pause holds nothing back.
+            self.unwanted |= self.paused && self.phase == Phase::Open;
         }
         if writable {
             self.link.writable();
         }
         if failed
             && self.paused
+            && !self.is_opening()
             && let Some(error) = socket::take_error(self.link.fd())
         {
             self.link.fail(&error);
@@ -352,11 +358,11 @@ impl Conn {
         match self.phase {
             Phase::Opening => self.can_open(),
             Phase::Open => match self.inbound {
-                Inbound::Open => !self.paused && self.link.has_more(),
+                Inbound::Open => !self.paused && self.link.has_news(),
                 Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
                 Inbound::Ended(_) => false,
             },
-            Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_more(),
+            Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_news(),
             Phase::Over => true,
         }
     }
@@ -370,16 +376,8 @@ impl Conn {
     /// takes everything, and each change costs a call.
     pub(crate) fn wanted_interest(&self) -> Interest {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
-        Interest::Edge { read: !self.unwanted, write: had || self.link.is_blocked() }
-    }
-
-    /// What is known of it, with what `change` adds.
-    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = self.cell.facts() {
-            let mut facts = (*facts).clone();
-            change(&mut facts);
-            self.cell.set_facts(Arc::new(facts));
-        }
+        let wanted = !(self.unwanted && self.phase == Phase::Open);
+        Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
     }
 
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
@@ -391,7 +389,7 @@ impl Conn {
         self.queue.clear(tools.pool);
         if self.wants_reset {
             socket::reset(self.link.fd());
-        } else if !self.fin_sent && self.link.recv_error().is_none() {
+        } else if !self.fin_sent && !self.link.has_ended() {
             let _ = socket::shutdown_write(self.link.fd());
             self.link.drop_input(tools.bufs);
         }

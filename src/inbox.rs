@@ -2,7 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use crate::address::Address;
+use crate::error::Result;
 use crate::id::Id;
 use crate::registry::Lane;
 use crate::slab::Key;
@@ -10,6 +13,7 @@ use crate::stats::Counters;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::wake::Wake;
+use crate::target::Target;
 
 /// A request to one worker. Those to a connection wait in its cell; the note only says where to look.
 pub(crate) enum Note {
@@ -17,6 +21,10 @@ pub(crate) enum Note {
     Left(Id),
     /// A connection to take in.
     Newcomer(Box<Newcomer>),
+    /// A connection to begin.
+    Outgoing(Box<Outgoing>),
+    /// The addresses of the connection's name, or why there are none.
+    LookedUp(Key, Result<Vec<Address>>),
 }
 
 /// A connected socket that has its name already, and waits to be taken in by its worker.
@@ -25,6 +33,18 @@ pub(crate) struct Newcomer {
     pub(crate) fd: OwnedFd,
     /// It begins with a PROXY header.
     pub(crate) proxied: bool,
+}
+
+/// A connection that has its name already, and goes out when its worker has taken it in.
+pub(crate) struct Outgoing {
+    pub(crate) key: Key,
+    /// An unconnected socket, which keeps the place.
+    pub(crate) fd: OwnedFd,
+    pub(crate) target: Arc<Target>,
+    /// For the whole way up, in milliseconds.
+    pub(crate) timeout: Option<u64>,
+    /// `None`: they are being looked up.
+    pub(crate) addresses: Option<Vec<Address>>,
 }
 
 /// The requests to one worker.

@@ -12,6 +12,8 @@ use crate::tls::raw::{PeerCertificate, Ssl};
 pub(crate) struct Facts {
     /// The other end; behind a balancer the client that it names.
     pub(crate) peer: Address,
+    /// Until the other end is known, what its name is.
+    pub(crate) name: Option<Box<str>>,
     /// The balancer that sent a PROXY header.
     pub(crate) balancer: Option<Address>,
     /// The address that it counts for at the limit per address.
@@ -27,7 +29,14 @@ pub(crate) struct Facts {
 impl Facts {
     /// What is known before the first byte.
     pub(crate) fn new(peer: Address, admitted_as: Option<IpAddr>) -> Facts {
-        Facts { peer, balancer: None, admitted_as, is_invited: false, tls: None, born: Instant::now() }
+        Facts { peer, name: None, balancer: None, admitted_as, is_invited: false, tls: None, born: Instant::now() }
+    }
+}
+
+impl Facts {
+    /// How the other end is called.
+    pub(crate) fn peer_text(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.peer.to_string(), ToString::to_string)
     }
 }
 

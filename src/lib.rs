@@ -31,6 +31,7 @@ pub mod slab;
 pub mod stats;
 mod sync;
 mod sys;
+mod target;
 pub mod timer;
 pub mod tls;
 pub mod trust;

@@ -1,7 +1,7 @@
 //! Names to addresses, without holding up whoever asks: getaddrinfo(3) blocks for as long as a name server likes, and
 //! nothing can stop it.
 //!
-//! A resolver has one thread, which begins with the first question. A resolver that is dropped waits for that thread,
+//! A resolver has one thread, which begins when there is something to look up. A resolver that is dropped waits for that thread,
 //! unless it is inside the look-up: then the thread is abandoned, and ends by itself when the look-up does. Invariant: an
 //! abandoned thread touches nothing but the resolver's own shared state, and drops its answer unheard.
 
@@ -100,20 +100,23 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Asks for the addresses of a name. `answer` hears them, or why there are none; after `until` it may be dropped
-    /// unheard.
-    pub(crate) fn ask(&self, name: &str, port: u16, until: Option<Instant>, answer: Answer) -> Result<()> {
+    /// Starts the thread, unless it runs. To be called before the first question.
+    pub(crate) fn begin(&self) -> Result<()> {
         let mut thread = self.thread.lock();
         if thread.is_none() {
             let shared = self.shared.clone();
             let spawned = thread::spawn("tlsloop-names", move || shared.run());
             *thread = Some(spawned.map_err(|error| Error::system("the resolver's thread: pthread_create", &error))?);
         }
-        drop(thread);
+        Ok(())
+    }
+
+    /// Asks for the addresses of a name. `answer` hears them, or why there are none; after `until` it may be dropped
+    /// unheard.
+    pub(crate) fn ask(&self, name: &str, port: u16, until: Option<Instant>, answer: Answer) {
         let question = Question { name: name.to_owned(), port, until, answer };
         self.shared.state.lock().questions.push_back(question);
         self.shared.changed.notify_one();
-        Ok(())
     }
 
     /// Asks, and waits until `until`.
@@ -124,7 +127,8 @@ impl Resolver {
             *theirs.0.lock() = Some(answer);
             theirs.1.notify_one();
         };
-        self.ask(name, port, until, Box::new(answer))?;
+        self.begin()?;
+        self.ask(name, port, until, Box::new(answer));
         let mut answer = slot.0.lock();
         while answer.is_none() {
             let in_time = match until {
@@ -232,6 +236,12 @@ mod tests {
         })
     }
 
+    fn begun() -> Resolver {
+        let resolver = Resolver::default();
+        resolver.begin().unwrap();
+        resolver
+    }
+
     #[test]
     fn a_host_is_an_address_a_path_or_a_name() {
         for (host, place) in [
@@ -272,12 +282,12 @@ mod tests {
 
     #[test]
     fn questions_are_answered_in_order_by_one_thread() {
-        let resolver = Resolver::default();
+        let resolver = begun();
         let (tell, heard) = mpsc::channel();
         for number in 0..3 {
             let tell = tell.clone();
             let answer = move |_| tell.send((number, std::thread::current().id())).unwrap();
-            resolver.ask("localhost", 1, None, Box::new(answer)).unwrap();
+            resolver.ask("localhost", 1, None, Box::new(answer));
         }
         let answers: Vec<_> = heard.iter().take(3).collect();
         assert_eq!(answers.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2]);
@@ -286,25 +296,25 @@ mod tests {
 
     #[test]
     fn whom_nobody_waits_for_is_not_looked_up() {
-        let resolver = Resolver::default();
+        let resolver = begun();
         let (tell, heard) = mpsc::channel();
         let late = tell.clone();
-        resolver.ask("localhost", 1, Some(Instant::now()), Box::new(move |_| late.send("late").unwrap())).unwrap();
-        resolver.ask("localhost", 1, None, Box::new(move |_| tell.send("in time").unwrap())).unwrap();
+        resolver.ask("localhost", 1, Some(Instant::now()), Box::new(move |_| late.send("late").unwrap()));
+        resolver.ask("localhost", 1, None, Box::new(move |_| tell.send("in time").unwrap()));
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["in time"]);
     }
 
     #[test]
     fn nothing_is_heard_once_the_resolver_is_gone() {
         let (tell, heard) = mpsc::channel();
-        let resolver = Resolver::default();
+        let resolver = begun();
         for _ in 0..100 {
             let tell = tell.clone();
             let answer = move |_| {
                 std::thread::sleep(Duration::from_millis(1));
                 tell.send(()).unwrap();
             };
-            resolver.ask("localhost", 1, None, Box::new(answer)).unwrap();
+            resolver.ask("localhost", 1, None, Box::new(answer));
         }
         drop(resolver);
         while heard.try_recv().is_ok() {}

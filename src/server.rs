@@ -1,6 +1,7 @@
 //! A server's life: start, wait, drain, stop; with worker threads or driven by the host.
 
 mod adopt;
+mod connect;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::id::MAX_WORKERS;
 use crate::inbox::Inbox;
 pub use crate::listener::Listen;
 use crate::listener::{self, SocketFile};
+use crate::resolver::Resolver;
 pub use crate::service::Mode;
 use crate::service::{Service, Stage, Terms};
 use crate::stats::Snapshot;
@@ -123,6 +125,8 @@ pub struct Server {
     fd: Option<RawFd>,
     /// The file of a unix socket that this server made, and nobody else was given.
     socket_file: Mutex<Option<SocketFile>>,
+    /// Looks up the names of connections that go out.
+    resolver: Resolver,
     _live: fork::Live,
 }
 
@@ -177,6 +181,7 @@ impl Server {
             fd,
             socket_file: Mutex::new(address.as_ref().and_then(|address| SocketFile::made_by(&config.listen, address))),
             address,
+            resolver: Resolver::default(),
             _live: live,
         };
         server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;

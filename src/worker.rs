@@ -5,6 +5,7 @@
 //! will not wait.
 
 mod accept;
+mod dial;
 mod retire;
 pub(crate) mod shard;
 mod visit;
@@ -254,6 +255,11 @@ impl Turn {
                     shard.inbox().counters.accepted.add(1);
                     self.take_in(shard, *newcomer);
                 }
+                Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
+                Note::LookedUp(key, found) => {
+                    shard.ask(key, |conn| conn.looked_up(found));
+                    shard.list(key);
+                }
             }
         }
         self.notes = notes;
@@ -296,20 +302,14 @@ impl Turn {
         self.ready = ready;
     }
 
-    /// Deadlines that have passed.
+    /// Deadlines that have passed when the turn begins; one that is set meanwhile waits for the next turn.
     fn expire(&mut self, shard: &Shard) {
-        while let Some((when, key)) = self.deadlines.pop_due(shard.now()) {
-            let is_current = shard.ask(key, |conn| {
-                let is_current = conn.armed == when;
-                if is_current {
-                    conn.armed = u64::MAX;
-                }
-                is_current
+        for (_, key) in self.deadlines.take_due(shard.now()) {
+            shard.step(key, &mut [], |conn, tools| {
+                conn.armed = u64::MAX;
+                conn.expire(tools);
             });
-            if is_current == Some(true) {
-                shard.step(key, &mut [], |conn, tools| conn.expire(tools));
-                self.visit(shard, key);
-            }
+            self.visit(shard, key);
         }
     }
 
@@ -332,7 +332,8 @@ impl Turn {
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
         let Some(clock) = &self.clock else { return };
-        if self.has_leftovers(shard) {
+        // From here until the next turn the host sleeps for us: whoever asks for something must wake it.
+        if !shard.inbox().may_sleep() || self.has_leftovers(shard) {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::kept::Kept;
-use super::{BeforeTls, Client, Config, Inbound, Mode, Outbound};
+use super::{Client, Config, Inbound, Mode, Outbound};
 use crate::address::Address;
 use crate::error::{Code, Error, Result};
 use crate::info::{Facts, TlsFacts};
 use crate::resolver::{Place, Resolver};
 use crate::sys::socket;
-use crate::tls::policy::ClientContext;
+use crate::target::Target;
 use crate::tls::stream::{Step, Stream, Tls};
 use crate::tls::wire::{Buffers, Link, Wire};
 
@@ -23,7 +23,7 @@ const ONE_OF_SEVERAL: Duration = Duration::from_secs(10);
 const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
 
 pub(super) fn connect(config: &Config) -> Result<Client> {
-    let context = config.context()?;
+    let target = Target::of(config)?;
     let place = Place::read(&config.host, config.port)?;
     let mut deadline = Deadline::after(config.connect_timeout);
     let (addresses, label) = match &place {
@@ -48,22 +48,16 @@ pub(super) fn connect(config: &Config) -> Result<Client> {
         label,
         io_timeout: config.io_timeout,
     };
-    match (context, config.mode) {
-        (Some(context), Mode::Tls) => {
-            client.shake_hands(&context, config.expected_name(), config.port, &mut deadline)?;
-        }
-        (Some(context), Mode::StartTls) => {
-            let server_name = config.expected_name().to_owned();
-            let (port, timeout) = (config.port, config.connect_timeout);
-            client.before_tls = Some(Box::new(BeforeTls { context, server_name, port, timeout }));
-        }
-        (_, Mode::Plain) | (None, _) => {}
+    match config.mode {
+        Mode::Tls => client.shake_hands(&target, &mut deadline)?,
+        Mode::StartTls => client.before_tls = Some((target, config.connect_timeout)),
+        Mode::Plain => {}
     }
     Ok(client)
 }
 
 /// Connects to the first address that answers. One that does not has no more than its part of the time.
-fn reach(addresses: &[Address], label: &str, deadline: &Deadline) -> Result<(OwnedFd, Address)> {
+pub(super) fn reach(addresses: &[Address], label: &str, deadline: &Deadline) -> Result<(OwnedFd, Address)> {
     let mut last = Error::new(Code::System, format!("{label}: no address"));
     for (tried, address) in addresses.iter().enumerate() {
         let part = deadline.part(addresses.len() - tried, ONE_OF_SEVERAL);
@@ -114,32 +108,22 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
 
 impl Client {
     /// The handshake, to its end. On failure the peer gets the alert, if there is one.
-    pub(super) fn shake_hands(
-        &mut self,
-        context: &ClientContext,
-        server_name: &str,
-        port: u16,
-        deadline: &mut Deadline,
-    ) -> Result<()> {
-        self.stream = Stream::Tls(Tls::new(context.ssl(server_name, port)?));
-        if let Err(error) = self.step_to_the_end(deadline).and_then(|()| self.confirm(context)) {
+    pub(super) fn shake_hands(&mut self, target: &Target, deadline: &mut Deadline) -> Result<()> {
+        self.stream = Stream::Tls(Tls::new(target.ssl()?));
+        let done = self.step_to_the_end(deadline).and_then(|()| self.learn(target));
+        done.map_err(|error| {
+            self.write_end();
             self.leave(&mut Deadline::after(Some(0)));
-            let pinned = error.code() == Code::Verify && context.is_pinned();
-            let why = if pinned { "the server's certificate is not the one of the pin" } else { error.sentence() };
-            return Err(Error::new(error.code(), format!("{}, server name \"{server_name}\": {why}", self.label)));
-        }
-        if let Stream::Tls(tls) = &self.stream {
-            self.facts.tls = Some(TlsFacts::of(tls.ssl()));
-        }
-        Ok(())
+            Error::new(error.code(), format!("{}, {}", self.label, target.explain(&error)))
+        })
     }
 
-    /// Asks the policy what it thinks of the finished handshake.
-    fn confirm(&self, context: &ClientContext) -> Result<()> {
-        match &self.stream {
-            Stream::Tls(tls) => context.confirm(tls.ssl()),
-            Stream::Plain => Ok(()),
-        }
+    /// Takes down what the handshake has settled, if that is acceptable.
+    fn learn(&mut self, target: &Target) -> Result<()> {
+        let Stream::Tls(tls) = &self.stream else { return Ok(()) };
+        target.confirm(tls.ssl())?;
+        self.facts.tls = Some(TlsFacts::of(tls.ssl()));
+        Ok(())
     }
 
     /// Steps of the handshake, until it is done and the last of it has left.

@@ -11,6 +11,7 @@ use crate::tls::wire::Wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Post,
+    Address,
     Handshake,
     Idle,
     Send,
@@ -31,8 +32,9 @@ impl Conn {
         }
         match due {
             Due::Post => {}
+            Due::Address => self.give_up_address(),
             Due::Handshake => {
-                let why = "the handshake was not done within its time";
+                let why = self.unfinished();
                 self.overrule(Verdict::new(Reason::IdleTimeout, Code::TimedOut, why));
             }
             Due::Idle => {
@@ -60,7 +62,16 @@ impl Conn {
         let moved = self.moved_in.max(self.moved_out);
         let post = self.posts.iter().map(|(when, _)| *when).min();
         let own: [Option<(u64, Due)>; 3] = match self.phase {
-            Phase::Opening => [after(self.born, limits.handshake_timeout, Due::Handshake), None, None],
+            Phase::Opening => [
+                after(self.born, self.way.timeout, Due::Handshake),
+                // The host has ended it while TLS was on its way up.
+                if self.announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
+                    after(self.moved_out, limits.close_timeout, Due::Close)
+                } else {
+                    None
+                },
+                self.dial_deadline().map(|when| (when, Due::Address)),
+            ],
             Phase::Open => [
                 after(moved, self.idle_timeout, Due::Idle),
                 if self.has_unsent() { after(self.moved_out, limits.send_timeout, Due::Send) } else { None },

@@ -40,7 +40,7 @@ impl Conn {
     fn receive(&mut self, tools: &mut Tools<'_>) -> News {
         match &self.inbound {
             // OpenSSL holds no plaintext back (see `gather`), so without news from the socket there is none.
-            Inbound::Open if self.paused || !self.link.has_more() => News::Nothing,
+            Inbound::Open if self.paused || !self.link.has_news() => News::Nothing,
             Inbound::Open => self.gather(tools),
             Inbound::Pending(fate) if self.paused && !fate.cannot_wait() => News::Nothing,
             Inbound::Pending(_) => self.tell(tools),

@@ -1,10 +1,13 @@
 //! The way up: a PROXY header, a look at what the peer speaks, the handshake. Also the way from plain text to TLS later.
 
+use std::sync::Arc;
+
+use super::dial::Dial;
 use super::{Conn, News, Outbound, Phase, Tools, Verdict};
 use crate::address::Address;
 use crate::error::Code;
 use crate::host::Reason;
-use crate::info::TlsFacts;
+use crate::info::{Facts, TlsFacts};
 use crate::proxy::{Progress, Reader};
 use crate::queue::Mark;
 use crate::tls::stream::{Failure, Step, Stream, Tls};
@@ -12,6 +15,8 @@ use crate::tls::wire::Wire;
 
 /// What a connection that is not up waits for.
 pub(crate) enum Opening {
+    /// An address that answers, to go out to.
+    Dialing(Box<Dial>),
     /// A PROXY header; what comes behind it is the rest.
     Introduction(Box<Reader>, Box<Opening>),
     /// Nothing: it carries plain text from the start.
@@ -26,8 +31,8 @@ pub(crate) enum Opening {
 
 /// The beginning of each TLS connection: a handshake record of version 3.x (RFC 8446, 5.1).
 const RECORD_START: [u8; 2] = [22, 3];
-/// The highest minor version that a first record has.
-const HIGHEST_MINOR: u8 = 4;
+/// The highest minor version that passes for TLS, "16 03 0x": it is for OpenSSL to refuse those that never were.
+const HIGHEST_MINOR: u8 = 15;
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +57,11 @@ impl Conn {
     /// One step on the way up.
     pub(super) fn open(&mut self, tools: &mut Tools<'_>) -> News {
         match &self.opening {
+            Opening::Dialing(_) => self.dial(tools),
             Opening::Introduction(..) => self.read_introduction(tools),
             Opening::Plain => self.connected(tools),
             Opening::Detection => self.look(tools, 3),
+            Opening::Hello if self.goes_out() => self.greet(),
             Opening::Hello => self.look(tools, 1),
             Opening::Handshake => self.shake_hands(tools),
         }
@@ -63,7 +70,9 @@ impl Conn {
     /// Whether another step would find something without a new event.
     pub(super) fn can_open(&self) -> bool {
         match &self.opening {
+            Opening::Dialing(dial) => self.can_dial(dial),
             Opening::Plain => true,
+            Opening::Hello if self.goes_out() => !self.has_plain_left(),
             // What was looked at stays where it is, so only the kernel can have news.
             Opening::Detection | Opening::Hello => self.link.has_unread(),
             Opening::Introduction(..) | Opening::Handshake => self.link.has_more(),
@@ -109,8 +118,7 @@ impl Conn {
 
     /// Looks at the first bytes, `enough` of which decide, and leaves them where they are.
     fn look(&mut self, tools: &mut Tools<'_>, enough: usize) -> News {
-        if self.plain_left > 0 || !self.link.is_flushed() {
-            // Plain text that was accepted before TLS leaves first.
+        if self.has_plain_left() {
             return News::Nothing;
         }
         let mut wire = Wire::new(&mut self.link, tools.bufs);
@@ -125,6 +133,16 @@ impl Conn {
             None => self.starve("before it had said anything"),
         }
         News::Nothing
+    }
+
+    /// Plain text that was accepted before TLS leaves first.
+    fn has_plain_left(&self) -> bool {
+        self.plain_left > 0 || !self.link.is_flushed()
+    }
+
+    /// This end speaks first.
+    fn greet(&self) -> News {
+        if self.has_plain_left() { News::Nothing } else { News::Hello }
     }
 
     /// Nothing came: unless the peer is gone, the deadline decides.
@@ -148,7 +166,7 @@ impl Conn {
         drop(wire);
         match (step, self.link.send_error()) {
             // If the peer said why it left, that counts; else that it cannot be written to.
-            (Step::Failed(failure), _) => self.fail(&failure),
+            (Step::Failed(failure), _) => self.fail(&self.explained(failure)),
             (_, Some(error)) => self.fail(&Failure::socket(&error)),
             (Step::Done(()), None) => return self.connected(tools),
             (Step::WantRead | Step::WantWrite, None) => {}
@@ -160,9 +178,23 @@ impl Conn {
         News::Nothing
     }
 
+    /// What is known of it, with what `change` adds.
+    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = self.cell.facts() {
+            let mut facts = (*facts).clone();
+            change(&mut facts);
+            self.cell.set_facts(Arc::new(facts));
+        }
+    }
+
     fn connected(&mut self, tools: &mut Tools<'_>) -> News {
         if let Stream::Tls(tls) = &self.stream {
             let facts = TlsFacts::of(tls.ssl());
+            if let Some(failure) = self.refusal(tls.ssl()) {
+                self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
+                self.fail(&failure);
+                return News::Nothing;
+            }
             tools.counters.handshakes.add(1);
             tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
             self.learn(|known| known.tls = Some(facts));
@@ -190,6 +222,11 @@ impl Conn {
         self.born = now;
     }
 
+    /// Whether everything that is unsent was sent before TLS was started, and TLS has not begun.
+    pub(super) fn is_all_plain(&self) -> bool {
+        self.queue.len() == self.plain_left && matches!(self.stream, Stream::Plain)
+    }
+
     /// Whether TLS can still be started.
     pub(crate) fn is_plain(&self) -> bool {
         self.phase == Phase::Open && self.outbound == Outbound::Open && matches!(self.stream, Stream::Plain)
@@ -208,8 +245,8 @@ mod tests {
             (&[22], Spoken::Unclear),
             (&[22, 3], Spoken::Unclear),
             (&[22, 3, 1], Spoken::Tls),
-            (&[22, 3, 4, 0], Spoken::Tls),
-            (&[22, 3, 5], Spoken::Plain),
+            (&[22, 3, 15, 0], Spoken::Tls),
+            (&[22, 3, 16], Spoken::Plain),
             (&[22, 4], Spoken::Plain),
             (b"E", Spoken::Plain),
             (b"EHLO", Spoken::Plain),

@@ -151,15 +151,15 @@ impl Conn {
         if self.outbound != Outbound::Ended {
             return;
         }
-        if self.phase == Phase::Closing && !self.fin_sent {
+        if let Inbound::Ended(_) = self.inbound {
+            // The close itself tells the peer.
+            let verdict = self.close_verdict_at_end();
+            self.finish(verdict);
+        } else if self.phase == Phase::Closing && !self.fin_sent {
             self.fin_sent = true;
             if let Stream::Tls(_) = self.stream {
                 let _ = socket::shutdown_write(self.link.fd());
             }
-        }
-        if let Inbound::Ended(_) = self.inbound {
-            let verdict = self.close_verdict_at_end();
-            self.finish(verdict);
         }
     }
 

@@ -12,7 +12,7 @@ impl From<&Told> for tlsloop_info {
     fn from(told: &Told) -> tlsloop_info {
         let mut info: tlsloop_info = zeroed();
         let facts = &told.facts;
-        fill_text(&mut info.peer, &facts.peer.to_string());
+        fill_text(&mut info.peer, &facts.peer_text());
         fill_text(&mut info.local, &told.local.as_ref().map(ToString::to_string).unwrap_or_default());
         fill_text(&mut info.balancer, &facts.balancer.as_ref().map(ToString::to_string).unwrap_or_default());
         (info.peer_pid, info.peer_uid) = told.credentials.unwrap_or((-1, -1));

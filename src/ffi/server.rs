@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
+use super::client::client_config;
 use super::config::{callbacks, server_config};
 use super::guard::{guard, guard_int};
 use super::host::Callbacks;
@@ -199,6 +200,47 @@ pub unsafe extern "C" fn tlsloop_server_adopt(
     guard("tlsloop_server_adopt", || {
         // SAFETY: the caller's promise.
         unsafe { self::server(server)? }.adopt(fd, data.addr(), |id| {
+            if !out.is_null() {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(id.to_u64()) }
+            }
+        })
+    })
+}
+
+/// Begins a connection to another server; it then has the same callbacks as an accepted one, but for on_accept.
+///
+/// Look-up, connection and, in TLSLOOP_MODE_TLS, the handshake have `config->connect_timeout_ms` in all; the addresses of a
+/// name are tried one after the other. Then follows on_connect, or on_handshake_failed instead. `config->data` is the
+/// connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
+/// itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
+/// `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one;
+/// an address needs none.
+///
+/// `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
+/// on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
+/// on_handshake_failed. Any thread and any callback may call it; it never waits.
+///
+/// Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or a member that is wrong; TLSLOOP_ESTATE at the limit of connections;
+/// TLSLOOP_ECLOSED once the server is stopping; TLSLOOP_ESYS without a descriptor or thread to be had; TLSLOOP_ETLS.
+///
+/// # Safety
+/// `server` is NULL or a server that was not stopped; `config` is NULL or points to a struct of the size that it states;
+/// `out` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tlsloop_server_connect(
+    server: *mut tlsloop_server,
+    config: *const tlsloop_client_config,
+    out: *mut tlsloop_conn,
+) -> c_int {
+    guard("tlsloop_server_connect", || {
+        // SAFETY: the caller's promise.
+        let server = unsafe { self::server(server)? };
+        // SAFETY: the caller's promise.
+        let config = unsafe { host_struct("config", config)? };
+        // SAFETY: the caller's promise.
+        let target = unsafe { client_config(&config)? };
+        server.connect(&target, config.data.expose_provenance(), |id| {
             if !out.is_null() {
                 // SAFETY: the caller's promise.
                 unsafe { out.write(id.to_u64()) }

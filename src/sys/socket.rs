@@ -61,6 +61,11 @@ fn bind_and_listen(fd: OwnedFd, name: &Name, backlog: libc::c_int) -> io::Result
     Ok(fd)
 }
 
+/// A socket that is connected to nothing.
+pub(crate) fn unconnected() -> io::Result<OwnedFd> {
+    new_socket(libc::AF_INET)
+}
+
 /// Begins to connect; the result shows when the socket is writable, as [`take_error`].
 pub(crate) fn connect(address: &Address) -> io::Result<OwnedFd> {
     let family = match address {

@@ -73,6 +73,11 @@ impl Link {
         self.blocked = false;
     }
 
+    /// The kernel takes nothing until it says so: the socket is not connected yet.
+    pub(crate) fn await_room(&mut self) {
+        self.blocked = true;
+    }
+
     /// Whether the kernel refused bytes and has not said otherwise since.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked
@@ -81,6 +86,11 @@ impl Link {
     /// Whether another visit would find something to read without a new event.
     pub(crate) fn has_more(&self) -> bool {
         self.has_rest() || self.has_unread()
+    }
+
+    /// Whether another visit would find something: bytes, or an end that may not have been seen.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_more() || self.has_ended()
     }
 
     /// Whether the kernel may have something that no event has told of yet.
@@ -191,7 +201,7 @@ impl<'a> Wire<'a> {
 
     /// Whether reading on would find nothing without a new event.
     pub(crate) fn is_spent(&self) -> bool {
-        self.is_empty() && !self.link.has_more()
+        self.is_empty() && !self.link.has_news()
     }
 
     /// Whether enough has been collected that the kernel should have it first.

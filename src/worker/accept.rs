@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
-use crate::listener::{REST, Visitor, above_select};
+use crate::listener::{REST, Visitor};
 use crate::service::Stage;
 
 /// How many connections one turn takes.
@@ -105,11 +105,5 @@ impl Turn {
             return None;
         }
         Some(admitted_as)
-    }
-
-    /// Where the host itself waits with `select`, connections must not take the low numbers.
-    fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
-        let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
-        Ok(moved.unwrap_or(fd))
     }
 }

@@ -3,7 +3,7 @@
 use super::Turn;
 use super::shard::Shard;
 use crate::cell::Ask;
-use crate::conn::Verdict;
+use crate::conn::{Conn, Verdict};
 use crate::contain;
 use crate::host::{Level, Reason};
 use crate::id::Id;
@@ -15,14 +15,11 @@ impl Turn {
     pub(super) fn retire(&mut self, shard: &Shard, key: Key) {
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
+        shard.set_visiting(Some(key));
         self.run_last_posts(shard, key, id);
-        let Some((verdict, announced)) = shard.ask(key, |conn| {
-            conn.is_ending = true;
-            (conn.verdict(), conn.is_announced())
-        }) else {
-            return;
-        };
-        if shard.ask(key, |conn| conn.is_refused()) == Some(true) {
+        let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
+        if shard.ask(key, |conn| conn.is_refused) == Some(true) {
+            shard.set_visiting(None);
             return self.bury(shard, key, announced);
         }
         let told = contain::run("the last callback of a connection", || {
@@ -32,12 +29,17 @@ impl Turn {
         if let Err(error) = told {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
         }
+        shard.set_visiting(None);
         self.bury(shard, key, announced);
     }
 
-    /// What was posted runs before the last callback, due or not.
+    /// What was posted runs before the last callback, due or not; from now on nothing more can be.
     fn run_last_posts(&self, shard: &Shard, key: Key, id: Id) {
-        let mut posts = shard.ask(key, |conn| conn.take_posts()).unwrap_or_default();
+        let last = |conn: &mut Conn| {
+            conn.is_ending = true;
+            conn.take_posts(u64::MAX)
+        };
+        let mut posts = shard.ask(key, last).unwrap_or_default();
         let left = shard.ask(key, |conn| conn.cell().take_left(true)).flatten();
         let later = left.into_iter().flat_map(|left| left.asks);
         posts.extend(later.filter_map(|ask| if let Ask::Post(_, post) = ask { Some(post) } else { None }));
@@ -54,12 +56,17 @@ impl Turn {
 
     fn tell_end(&self, shard: &Shard, id: Id, announced: bool, verdict: &Verdict) {
         let facts = shard.lane().cell(shard_key(id)).facts();
-        let peer = facts.map(|facts| facts.peer.to_string()).unwrap_or_default();
+        let peer = facts.map(|facts| facts.peer_text()).unwrap_or_default();
         let Verdict { reason, code, why } = verdict;
         let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
-        self.service
-            .log(level, || format!("event={event} conn={} peer={peer} reason={reason:?} why=\"{why}\"", id.to_u64()));
+        self.service.log(level, || {
+            format!(
+                "event={event} conn={} peer={peer} reason={} why=\"{why}\"",
+                id.to_u64(),
+                reason.name().to_string_lossy()
+            )
+        });
         if announced {
             self.service.host.on_disconnect(id, *reason, why);
         } else {
@@ -78,12 +85,18 @@ impl Turn {
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
         let _ = self.epoll.remove(conn.fd());
+        if conn.armed != u64::MAX {
+            self.deadlines.remove(conn.armed, key);
+        }
         let cell = conn.cell();
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
+        let goes_out = conn.goes_out();
         cell.close();
         drop(conn);
         shard.lane().forget(key);
-        self.settled(shard, !announced);
+        if !announced {
+            self.settled(shard, goes_out);
+        }
         self.service.dismiss(ip);
     }
 

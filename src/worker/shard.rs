@@ -84,7 +84,7 @@ impl Shard {
     /// A connection of this worker's, for the log.
     pub(crate) fn describe(&self, id: Id) -> String {
         let key = Key { slot: id.slot() as u32, generation: id.generation() };
-        let peer = self.lane.cell(key).facts().map(|facts| facts.peer.to_string()).unwrap_or_default();
+        let peer = self.lane.cell(key).facts().map(|facts| facts.peer_text()).unwrap_or_default();
         format!("conn={} peer={peer}", id.to_u64())
     }
 
@@ -242,7 +242,7 @@ pub(crate) fn start_tls(id: Id) -> Option<Result<()>> {
             if conn.is_ending || conn.cell().gauge.is_sealed() {
                 return Err(Error::closed());
             }
-            if !tools.limits.may_start_tls || !conn.is_plain() {
+            if !conn.may_start_tls(tools.limits.may_start_tls) {
                 return Err(Error::state("tlsloop_conn_start_tls: only in TLSLOOP_MODE_STARTTLS, and once"));
             }
             conn.start_tls(tools.now);

@@ -38,11 +38,11 @@ impl Turn {
         self.settle(shard, key);
     }
 
+    /// Functions that are due when the visit begins; what they post themselves waits for another turn.
     fn run_posts(&self, shard: &Shard, key: Key, id: Id) {
         let now = shard.now();
-        while let Some(Some(post)) = shard.ask(key, |conn| conn.take_post(now)) {
-            post(id);
-        }
+        let due = shard.ask(key, |conn| conn.take_posts(now)).unwrap_or_default();
+        due.into_iter().for_each(|post| post(id));
     }
 
     /// Reads, and tells the host what came of it.
@@ -52,9 +52,10 @@ impl Turn {
             let news = shard.step(key, &mut self.plain, |conn, tools| conn.read(tools));
             match news.unwrap_or(News::Nothing) {
                 News::Introduced => self.welcome_client(shard, key),
+                News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
                 News::Connected => {
-                    self.settled(shard, true);
+                    self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
                     shard.inbox().counters.connects.add(1);
                     self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
                     host.on_connect(id);
@@ -73,10 +74,11 @@ impl Turn {
         }
     }
 
-    /// A connection is no longer on its way up.
-    pub(super) fn settled(&self, shard: &Shard, was_new: bool) {
-        if was_new {
-            shard.inbox().counters.settled.add(1);
+    /// A connection is no longer on its way up. One that goes out did not count among the handshakes, which limit what
+    /// is accepted.
+    pub(super) fn settled(&self, shard: &Shard, goes_out: bool) {
+        shard.inbox().counters.settled.add(1);
+        if !goes_out {
             self.service.end_handshake();
         }
     }
@@ -94,7 +96,7 @@ impl Turn {
     }
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
-    fn settle(&mut self, shard: &Shard, key: Key) {
+    pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
         if shard.ask(key, |conn| conn.is_over()) == Some(true) {
             return self.retire(shard, key);
         }
@@ -108,11 +110,15 @@ impl Turn {
                     conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
                 }
             }
-            if let Some(deadline) = conn.deadline(tools.limits)
-                && deadline < conn.armed
-            {
+            let deadline = conn.deadline(tools.limits).unwrap_or(u64::MAX);
+            if deadline < conn.armed || deadline == u64::MAX {
+                if conn.armed != u64::MAX {
+                    deadlines.remove(conn.armed, key);
+                }
+                if deadline != u64::MAX {
+                    deadlines.enter(deadline, key);
+                }
                 conn.armed = deadline;
-                deadlines.push(deadline, key);
             }
             conn.wants_visit()
         });
@@ -158,10 +164,12 @@ impl Turn {
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.
     fn secure(&self, shard: &Shard, key: Key) {
+        let target = shard.ask(key, |conn| conn.target()).flatten();
         let context = self.service.context.lock().clone();
-        let made = match context {
-            Some(context) => context.ssl().map(Tls::new),
-            None => Err(Error::new(Code::Internal, "a handshake without a policy")),
+        let made = match (target, context) {
+            (Some(target), _) => target.ssl().map(Tls::new),
+            (None, Some(context)) => context.ssl().map(Tls::new),
+            (None, None) => Err(Error::new(Code::Internal, "a handshake without a policy")),
         };
         shard.ask(key, |conn| match made {
             Ok(tls) => conn.secure(tls),

@@ -163,7 +163,7 @@ struct fixture *fixture_start(struct options options)
 
     f->port = tlsloop_server_port(f->server);
     CHECK(f->port > 0 && f->port < 65536);
-    if (host_wanted()) f->host = host_start(f->server);
+    host_begin(f);
     return f;
 }
 
@@ -182,8 +182,7 @@ void fixture_stop_grace(struct fixture *f, unsigned grace_ms)
 {
     tlsloop_stats stats = fixture_stats(f);
     fixture_balanced(&stats);
-    if (f->host) host_stop(f->host);
-    f->host = NULL;
+    host_end(f);
     CHECK_OK(tlsloop_server_stop(f->server, grace_ms));
     fixture_stopped(f);
 }

@@ -129,9 +129,13 @@ void record_end_of_life(struct fixture *f, tlsloop_conn conn, int number, const 
                         const char *why);
 void record_check_all(struct fixture *f);
 
-/* Of fixture_host.c: the thread that polls, when host-driven. */
+/*
+ * Of fixture_host.c: the thread that polls, when host-driven; else these do nothing. It runs the hooks
+ * worker_start and worker_stop itself, as there is no worker that would.
+ */
 bool host_wanted(void);
-struct host *host_start(tlsloop_server *server);
-void host_stop(struct host *host);
+void host_begin(struct fixture *f);
+void host_end(struct fixture *f);                    /* for a case that polls or waits itself */
+struct host *host_start(tlsloop_server *server);     /* without hooks, for other fixtures' servers */
 
 #endif

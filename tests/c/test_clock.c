@@ -49,7 +49,8 @@ static void jump_by(long seconds)
         .config = { .idle_timeout_ms = 3600 * 1000, .handshake_timeout_ms = 3600 * 1000 },
     });
     struct fixture *near = fixture_start((struct options){
-        .config = { .idle_timeout_ms = 400, .handshake_timeout_ms = 400 },
+        .config = { .idle_timeout_ms = 1000 * check_time_factor(),
+                    .handshake_timeout_ms = 1000 * check_time_factor() },
     });
     far->loose_descriptors = far->loose_threads = near->loose_descriptors = near->loose_threads = true;
     struct peer lasting = peer_connect(far->port);

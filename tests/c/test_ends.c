@@ -134,7 +134,7 @@ static void silence(struct fixture *f, struct peer *p)
 /* "REASON_IDLE_TIMEOUT", with a close_notify for the peer. */
 static void silence_is_idle_timeout(void)
 {
-    check_end((struct options){ .config.idle_timeout_ms = 200 }, silence,
+    check_end((struct options){ .config.idle_timeout_ms = 700 * check_time_factor() }, silence,
               TLSLOOP_REASON_IDLE_TIMEOUT, "cdx");
 }
 

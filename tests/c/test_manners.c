@@ -157,7 +157,7 @@ static void l23_signals_land_on_host_threads(void)
     fixture_stop(f);
 }
 
-static bool open_before[1024];
+static bool open_before[1 << 16];
 
 static void each_descriptor(void (*see)(int fd))
 {
@@ -172,7 +172,7 @@ static void each_descriptor(void (*see)(int fd))
 
 static void note_open(int fd)
 {
-    CHECK(fd < 1024);
+    CHECK(fd < 1 << 16);
     open_before[fd] = true;
 }
 

@@ -121,7 +121,7 @@ static void one_byte_is_missing(void)
     unsigned char bytes[4096];
     struct fixture *f = fixture_start((struct options){
         .on.handshake_failed = is_timeout,
-        .config.handshake_timeout_ms = 300,
+        .config.handshake_timeout_ms = 1000 * check_time_factor(),
     });
     struct peer p = peer_open(f->port, (struct peer_options){ .version = TLS1_3_VERSION });
     peer_step(&p);

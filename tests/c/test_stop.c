@@ -183,15 +183,17 @@ static void request_stop_makes_wait_return(void)
 {
     pthread_t waiter;
     struct fixture *f = fixture_start((struct options){ 0 });
+    host_end(f); /* "host-driven: polls until then" */
     CHECK(pthread_create(&waiter, NULL, wait_for_stop, f) == 0);
     /* The thread does one thing only, so asleep again and again means inside wait. */
     for (int seen = 0; seen < 20; seen++) EVENTUALLY(waiting_thread && measure_sleeps(waiting_thread));
-    if (!host_wanted()) CHECK_EQ(tlsloop_server_stop(f->server, 0), TLSLOOP_ESTATE);
+    CHECK_EQ(tlsloop_server_stop(f->server, 0), TLSLOOP_ESTATE);
     struct peer p = peer_connect(f->port);
     CHECK_OK(tlsloop_server_request_stop(f->server));
     CHECK_OK(tlsloop_server_request_stop(f->server));
     CHECK(pthread_join(waiter, NULL) == 0);
     CHECK_OK(tlsloop_server_wait(f->server)); /* once requested, it stays so */
+    host_begin(f);
     CHECK(peer_echo(&p, "connections live on"));
     struct peer late = peer_connect(f->port);
     CHECK(peer_echo(&late, "and new ones come"));
@@ -222,6 +224,7 @@ static void request_stop_from_a_signal_handler(void)
     strncpy(before, tlsloop_last_error(), sizeof before - 1);
     before[sizeof before - 1] = 0;
     pthread_t waiter;
+    host_end(to_stop);
     CHECK(pthread_create(&waiter, NULL, wait_for_stop, to_stop) == 0);
     CHECK(raise(SIGUSR1) == 0);
     CHECK(handler_ok);

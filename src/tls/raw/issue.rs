@@ -102,6 +102,9 @@ pub(super) fn extend(cert: &Cert, nid: c_int, critical: bool, value: &[u8]) -> O
     // is alive and takes a copy.
     unsafe {
         let octets = ffi::ASN1_OCTET_STRING_new();
+        if octets.is_null() {
+            return None;
+        }
         let mut done = ffi::ASN1_OCTET_STRING_set(octets, value.as_ptr(), len);
         let extension = ffi::X509_EXTENSION_create_by_NID(ptr::null_mut(), nid, critical.into(), octets);
         if done == 1 && !extension.is_null() {

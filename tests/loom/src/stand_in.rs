@@ -208,6 +208,10 @@ pub(crate) mod info {
     }
 }
 
+pub(crate) mod target {
+    pub(crate) struct Target;
+}
+
 pub(crate) mod conn {
     use crate::error::{Code, Error};
     use crate::queue::Refusal;

@@ -1,0 +1,58 @@
+//! Connections that go out.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::Turn;
+use super::shard::Shard;
+use crate::conn::{Conn, Verdict};
+use crate::error::Code;
+use crate::host::Reason;
+use crate::id::Id;
+use crate::inbox::Outgoing;
+use crate::listener::above_select;
+use crate::registry::Lane;
+use crate::slab::Key;
+use crate::sys::socket;
+use crate::tls::wire::Link;
+
+impl Turn {
+    /// Takes in a connection that is to go out. It is watched when it has a socket that is worth it.
+    pub(super) fn send_out(&mut self, shard: &Shard, outgoing: Outgoing) {
+        let Outgoing { key, fd, target, timeout, addresses } = outgoing;
+        let lane: &'static Lane = shard.lane();
+        let id = Id::new(lane.number(), key.slot as usize, key.generation);
+        let counters = &shard.inbox().counters;
+        counters.accepted.add(1);
+        counters.opened.add(1);
+        shard.insert(key, |tools| {
+            let mut conn = Conn::outgoing(id, lane.cell(key), Link::new(fd), (target, timeout), addresses, tools);
+            if self.stopping {
+                conn.finish(Verdict::stopped());
+            }
+            conn
+        });
+        self.settle(shard, key);
+    }
+
+    /// Tries the next address of a connection.
+    pub(super) fn dial(&self, shard: &Shard, key: Key) {
+        let Some(Some(address)) = shard.ask(key, |conn| conn.next_address()) else { return };
+        let begun = socket::connect(&address).and_then(|fd| self.place(fd));
+        shard.step(key, &mut [], |conn, tools| {
+            let _ = self.epoll.remove(conn.fd());
+            if !conn.dialed(address, begun, tools.now) {
+                return;
+            }
+            if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
+                conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+            }
+        });
+    }
+
+    /// Where the host itself waits with `select`, connections must not take the low numbers.
+    pub(super) fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
+        Ok(moved.unwrap_or(fd))
+    }
+}
