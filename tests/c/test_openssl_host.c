@@ -15,12 +15,18 @@
 
 #define WORDS "the words of the host"
 
+static void know_the_words(void)
+{
+    static ERR_STRING_DATA words[] = { { ERR_PACK(ERR_LIB_USER, 0, 1), WORDS }, { 0, NULL } };
+    CHECK(ERR_load_strings(ERR_LIB_USER, words) == 1);
+}
+
 /* What would mislead somebody who asks OpenSSL, or errno, what has just happened. */
 static void leave_errors(void)
 {
-    ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, WORDS);
-    ERR_raise_data(ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, WORDS);
-    ERR_raise_data(ERR_LIB_PEM, PEM_R_NO_START_LINE, WORDS);
+    ERR_raise(ERR_LIB_USER, 1);
+    ERR_raise(ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING);
+    ERR_raise(ERR_LIB_PEM, PEM_R_NO_START_LINE);
     errno = ECONNRESET;
 }
 
@@ -29,11 +35,7 @@ static void has_none_of_ours(const char *text)
     if (strstr(text, WORDS)) check_failed(__FILE__, __LINE__, "tlsloop says: \"%s\"", text);
 }
 
-#define DESPITE_ERRORS(call) \
-    do {                     \
-        leave_errors();      \
-        CHECK_OK(call);      \
-    } while (0)
+#define DESPITE_ERRORS(call) (leave_errors(), CHECK_OK(call))
 
 /* The call fails for a reason of its own: it adds nothing to an empty queue, and reads nothing of a full one. */
 #define FAILS_BY_ITSELF(call, code, part)       \
@@ -87,6 +89,7 @@ static void talk_despite_errors(int port, tlsloop_tls *tls)
 static void l21_errors_left_before_calls(void)
 {
     struct identity mine = keys_local();
+    know_the_words();
     tlsloop_tls *tls = policy_despite_errors(&mine);
     leave_errors();
     struct fixture *f = fixture_start((struct options){ .config.tls = tls });
@@ -238,6 +241,7 @@ static void nothing(void) {}
 static void l21_errors_left_in_callbacks(void)
 {
     static const struct habit careless = { nothing, leave_errors };
+    know_the_words();
     every_end_is_told_right(&careless, check_scaled(10));
 }
 
@@ -358,7 +362,6 @@ static void own_server_and_clients_beside(void)
     for (int i = 0; i < 2 * THREADS; i++) CHECK(pthread_create(&threads[i], NULL, visit, &visits[i % 2]) == 0);
     for (int i = 0; i < 2 * THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PEER], THREADS * visits[0].times);
-    CHECK_EQ(f->connects, THREADS * visits[0].times);
     fixture_stop(f);
     peer_server_stop(own_server);
 }
@@ -366,8 +369,7 @@ static void own_server_and_clients_beside(void)
 static void one_visit(void)
 {
     struct fixture *f = fixture_start((struct options){ 0 });
-    struct visits once = { f->port, 1 };
-    visit(&once);
+    visit(&(struct visits){ f->port, 1 });
     EVENTUALLY_EQ(f->disconnects, 1);
     fixture_stop(f);
 }
