@@ -9,6 +9,7 @@ use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::queue::Mark;
 use crate::slab::Key;
+use crate::stats::Counters;
 
 impl Turn {
     /// Ends a connection for good: exactly once, because afterwards its key finds nothing.
@@ -20,7 +21,7 @@ impl Turn {
         let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
         if shard.ask(key, |conn| conn.is_refused) == Some(true) {
             shard.set_visiting(None);
-            return self.bury(shard, key, announced);
+            return self.bury(shard, key, announced, |_| {});
         }
         let told = contain::run("the last callback of a connection", || {
             self.tell_end(shard, id, announced, &verdict);
@@ -30,7 +31,10 @@ impl Turn {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
         }
         shard.set_visiting(None);
-        self.bury(shard, key, announced);
+        self.bury(shard, key, announced, |counters| match announced {
+            true => counters.ended(verdict.reason),
+            false => counters.handshakes_failed.add(1),
+        });
     }
 
     /// What was posted runs before the last callback, due or not; from now on nothing more can be.
@@ -72,16 +76,11 @@ impl Turn {
         } else {
             self.service.host.on_handshake_failed(id, *code, &peer, why);
         }
-        let counters = &shard.inbox().counters;
-        if announced {
-            counters.ended(*reason);
-        } else {
-            counters.handshakes_failed.add(1);
-        }
     }
 
-    /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it.
-    fn bury(&mut self, shard: &Shard, key: Key, announced: bool) {
+    /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
+    /// sees the end counted finds nothing under its id any more.
+    fn bury(&mut self, shard: &Shard, key: Key, announced: bool, count: impl FnOnce(&Counters)) {
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
         let _ = self.epoll.remove(conn.fd());
@@ -92,6 +91,7 @@ impl Turn {
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
         let goes_out = conn.goes_out();
         cell.close();
+        count(&shard.inbox().counters);
         drop(conn);
         shard.lane().forget(key);
         if !announced {
