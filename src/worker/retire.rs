@@ -79,7 +79,7 @@ impl Turn {
     }
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
-    /// sees the end counted finds nothing under its id any more.
+    /// sees the end counted finds nothing under its id any more, and its descriptor closed.
     fn bury(&mut self, shard: &Shard, key: Key, announced: bool, count: impl FnOnce(&Counters)) {
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
@@ -91,8 +91,8 @@ impl Turn {
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
         let goes_out = conn.goes_out();
         cell.close();
-        count(&shard.inbox().counters);
         drop(conn);
+        count(&shard.inbox().counters);
         shard.lane().forget(key);
         if !announced {
             self.settled(shard, goes_out);
