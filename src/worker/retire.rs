@@ -23,6 +23,9 @@ impl Turn {
             shard.set_visiting(None);
             return self.bury(shard, key, announced, |_| {});
         }
+        if !announced {
+            shard.inbox().counters.handshakes_failed.add(1);
+        }
         let told = contain::run("the last callback of a connection", || {
             self.tell_end(shard, id, announced, &verdict);
             Ok(())
@@ -31,9 +34,10 @@ impl Turn {
             self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
         }
         shard.set_visiting(None);
-        self.bury(shard, key, announced, |counters| match announced {
-            true => counters.ended(verdict.reason),
-            false => counters.handshakes_failed.add(1),
+        self.bury(shard, key, announced, |counters| {
+            if announced {
+                counters.ended(verdict.reason);
+            }
         });
     }
 
