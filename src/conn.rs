@@ -271,6 +271,14 @@ impl Conn {
         }
     }
 
+    /// Bytes of the host's came too late to leave: then it has not ended in good order.
+    pub(crate) fn leave_behind(&mut self, n: usize) {
+        if n > 0 && matches!(self.verdict().reason, Reason::Peer | Reason::Host) {
+            let why = format!("the connection ended before the last {n} bytes could be sent");
+            self.overrule(Verdict::new(Reason::Reset, Code::Closed, why));
+        }
+    }
+
     /// Turns it away on its way up, without a word to the host.
     pub(crate) fn refuse(&mut self) {
         self.is_refused = true;
