@@ -179,6 +179,11 @@ impl Door {
         self.knocked
     }
 
+    /// Whether it rests until it is told otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        !self.watched && self.rests_until.is_none()
+    }
+
     /// When it is to be watched again.
     pub(crate) fn reopens_at(&self) -> Option<u64> {
         self.rests_until

@@ -227,6 +227,8 @@ impl Turn {
         shard.has_listed()
             || (self.service.stage() >= Stage::Draining && self.door.is_some())
             || (self.service.stage() == Stage::Stopping && !self.stopping)
+            // The handshake that made room may have ended between our look and our pause.
+            || (self.door.as_ref().is_some_and(Door::is_paused) && !self.service.is_busy())
     }
 
     /// Milliseconds to the next deadline, rounded up, or `timeout` if that is sooner; -1: neither.
