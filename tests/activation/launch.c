@@ -44,10 +44,12 @@ static void wait_for_somebody(int fd)
     struct pollfd watched = { .fd = fd, .events = POLLIN };
     while (poll(&watched, 1, -1) < 0)
         if (errno != EINTR) die("poll");
-    if (watched.revents != POLLIN) die("the socket is no longer one to listen on");
+    if (watched.revents == POLLIN) return;
+    fputs("launch: the socket does not listen any more\n", stderr);
+    exit(EXIT_FAILURE);
 }
 
-/* Moves the descriptor to its place; it is gone from where it was. */
+/* Puts the descriptor into its places; it is gone from where it was. */
 static void place(int fd, int first, int last)
 {
     for (int to = first; to <= last; to++)

@@ -113,6 +113,24 @@ static void l09_a_reset(void)
     finish(server, client);
 }
 
+static void leaves(struct peer *p, void *arg)
+{
+    (void)arg;
+    peer_close(p);
+}
+
+/* The same when the server has ended by a FIN, to which the kernel answers writes by EPIPE. */
+static void writing_to_a_server_that_is_gone(void)
+{
+    tlsloop_client *client;
+    struct peer_server *server = begin(leaves, &client);
+    struct pollfd gone = { .fd = tlsloop_client_fd(client), .events = POLLRDHUP };
+    CHECK(poll(&gone, 1, 10000 * (int)check_time_factor()) == 1);
+    EVENTUALLY(tlsloop_client_send(client, "into the void", 13) < 0);
+    for (int i = 0; i < 10; i++) CHECK(tlsloop_client_send(client, "into the void", 13) < 0);
+    finish(server, client);
+}
+
 static void forges(struct peer *p, void *arg)
 {
     static const char record[] = "\x17\x03\x03\x00\x20this is not encrypted, not at all.";
@@ -316,6 +334,7 @@ static void clients_in_several_threads(void)
 }
 
 CHECK_MAIN(CASE(a_clean_end), CASE(l09_a_truncated_stream), CASE(l09_a_reset),
+           CASE(writing_to_a_server_that_is_gone),
            CASE(l09_a_forged_record), CASE(all_of_it_then_end_then_the_answer),
            CASE(wrong_arguments), CASE(a_silent_server), CASE(a_server_that_does_not_read),
            CASE(a_server_without_a_handshake), CASE(a_server_that_hangs_up), CASE(the_descriptor),

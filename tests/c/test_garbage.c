@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "peer.h"
 
+#include <openssl/err.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -176,6 +177,42 @@ static void l21_rubbish_harms_no_other_connection(void)
     fixture_stop(f);
 }
 
+/* A host that leaves its own troubles with OpenSSL behind, on the worker's thread. */
+static void leave_an_error(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    (void)conn;
+    ERR_raise(ERR_LIB_USER, 100);
+}
+
+static void leave_an_error_and_echo(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    leave_an_error(f, conn);
+    CHECK_OK(tlsloop_conn_send(conn, data, len));
+}
+
+/* L21: "OpenSSL's error queue is empty before each call": what was left there is nobody's failure. */
+static void l21_errors_that_the_host_left(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on = { .connect = leave_an_error, .data = leave_an_error_and_echo },
+    });
+    struct peer other = peer_connect(f->port);
+    for (unsigned i = 0; i < 10; i++) {
+        struct peer p = peer_connect(f->port);
+        for (unsigned n = 0; n < 10; n++) {
+            CHECK(peer_echo(&p, "not my error"));
+            CHECK(peer_echo(&other, "nor mine"));
+        }
+        peer_leave(&p);
+        EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PEER], i + 1);
+    }
+    tcp_fin(other.fd);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_TRUNCATED], 1);
+    peer_close(&other);
+    fixture_stop(f);
+}
+
 /* The answer to a stranger is the same when its bytes come one at a time. */
 static void byte_by_byte(void)
 {
@@ -196,4 +233,4 @@ static void byte_by_byte(void)
 
 CHECK_MAIN(CASE(each_kind_gets_an_alert), CASE(an_old_version_gets_an_alert),
            CASE(a_flood_of_garbage), CASE(l21_rubbish_harms_no_other_connection),
-           CASE(byte_by_byte))
+           CASE(l21_errors_that_the_host_left), CASE(byte_by_byte))

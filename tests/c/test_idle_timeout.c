@@ -126,9 +126,10 @@ static void speaking_renews_it(void)
 /* The handshake's deadline is not the idle timeout, nor the reverse: "the deadline ends with the handshake". */
 static void the_handshakes_deadline_ends_with_it(void)
 {
-    struct fixture *f = fixture_start((struct options){ .config.handshake_timeout_ms = 500 });
+    unsigned deadline = 500 * check_time_factor();
+    struct fixture *f = fixture_start((struct options){ .config.handshake_timeout_ms = deadline });
     struct peer p = peer_connect(f->port);
-    check_nap(1000);
+    check_nap(2 * deadline);
     CHECK(peer_echo(&p, "idle is allowed"));
     peer_leave(&p);
     fixture_stop(f);

@@ -105,6 +105,33 @@ static void no_sigpipe_pending(struct fixture *f, unsigned worker)
     CHECK(!sigismember(&pending, SIGPIPE)); /* "SIGPIPE is never raised": blocked, it would wait here */
 }
 
+static void only_note(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    (void)conn;
+}
+
+/*
+ * "SIGPIPE is never raised". The peer says goodbye and is gone; what the host still sends is answered
+ * by RST, and the next write would raise the signal: it kills a host that polls, and stays pending
+ * on a worker, which blocks it.
+ */
+static void l22_writes_to_a_peer_that_is_gone(void)
+{
+    struct fixture *f =
+        fixture_start((struct options){ .on = { .end = only_note, .worker_stop = no_sigpipe_pending } });
+    for (unsigned i = 0; i < 10; i++) {
+        struct peer p = peer_connect(f->port);
+        CHECK(peer_echo(&p, "goodbye"));
+        peer_leave(&p);
+        EVENTUALLY_EQ(f->ends, i + 1);
+        tlsloop_conn conn = fixture_conn(f, i);
+        EVENTUALLY(tlsloop_conn_send(conn, "anybody there?", 14) == TLSLOOP_ECLOSED);
+    }
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_RESET], 10);
+    fixture_stop(f);
+}
+
 static void check_mask_at_connect(struct fixture *f, tlsloop_conn conn)
 {
     (void)conn;
@@ -308,6 +335,7 @@ static void several_servers(void)
     EVENTUALLY_EQ(measure_threads(), threads);
 }
 
-CHECK_MAIN(CASE(l22_dispositions_and_masks_stay), CASE(masks_of_the_workers),
+CHECK_MAIN(CASE(l22_dispositions_and_masks_stay), CASE(l22_writes_to_a_peer_that_is_gone),
+           CASE(masks_of_the_workers),
            CASE(l23_signals_land_on_host_threads), CASE(every_descriptor_closes_on_exec),
            CASE(nothing_on_the_terminal), CASE(locale_and_environment_stay), CASE(several_servers))

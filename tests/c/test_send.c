@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HIGH = 1 << 16, LOW = HIGH / 4, CHUNK = 10000 };
+enum { HIGH = 1 << 16, CHUNK = 10000, EPISODES = 3 };
 
 static char chunk[CHUNK];
 
 /* What the host saw of its own sends; the callbacks of one connection never overlap. */
 struct sender {
     atomic_uint episodes, refusals;
+    unsigned before; /* episodes that are not to be had */
     atomic_ullong accepted;   /* bytes */
     unsigned long long total; /* how much to send in all */
     uint64_t hash;            /* of what was accepted */
@@ -31,14 +32,15 @@ static void next_bytes(struct sender *s, unsigned char *bytes, size_t len)
 static void send_until_full(struct fixture *f, tlsloop_conn conn)
 {
     struct sender *s = f->context;
+    size_t high = f->options.config.send_high_water;
     int answer;
     while ((answer = tlsloop_conn_send(conn, chunk, CHUNK)) == TLSLOOP_OK) {
         s->accepted += CHUNK;
-        CHECK(tlsloop_conn_queued(conn) < HIGH + CHUNK); /* "high water plus one send" */
+        CHECK(tlsloop_conn_queued(conn) < high + CHUNK); /* "high water plus one send" */
     }
     CHECK_EQ(answer, TLSLOOP_EFULL);
     size_t queued = tlsloop_conn_queued(conn);
-    CHECK(queued >= HIGH);
+    CHECK(queued >= high);
     for (int i = 0; i < 3; i++) CHECK_EQ(tlsloop_conn_send(conn, chunk, 1), TLSLOOP_EFULL);
     CHECK_EQ(tlsloop_conn_queued(conn), queued); /* "nothing was queued" */
     s->refusals += 4;
@@ -55,12 +57,26 @@ static void first_episode(struct fixture *f, tlsloop_conn conn, const void *data
 static void next_episode(struct fixture *f, tlsloop_conn conn)
 {
     struct sender *s = f->context;
-    CHECK_EQ(f->drains, s->episodes);
-    CHECK(tlsloop_conn_queued(conn) <= LOW); /* "fell to low water" */
-    if (s->episodes < 5)
+    CHECK_EQ(f->drains, s->episodes - s->before);
+    CHECK(tlsloop_conn_queued(conn) <= f->options.config.send_low_water); /* "fell to low water" */
+    if (s->episodes < EPISODES)
         send_until_full(f, conn);
     else
         CHECK_OK(tlsloop_conn_close(conn));
+}
+
+/* Reads to the clean end, slower than the server could write. */
+static unsigned long long read_slowly(struct peer *p)
+{
+    static char buf[16384];
+    unsigned long long bytes = 0;
+    long n;
+    for (unsigned i = 0; (n = peer_recv(p, buf, sizeof buf)) > 0; i++) {
+        bytes += (unsigned long long)n;
+        if (i % 2 == 0) check_nap(1);
+    }
+    CHECK_EQ(n, PEER_CLEAN);
+    return bytes;
 }
 
 /* "One on_drain per full episode, however many refusals" */
@@ -71,20 +87,52 @@ static void l28_full_then_one_drain(void)
         .on.data = first_episode,
         .on.drain = next_episode,
         .context = &s,
-        .config.send_high_water = HIGH,
+        /* More than the kernel takes at once, so that the queue falls to low water step by step. */
+        .config = { .send_high_water = 12 << 20, .send_low_water = 6 << 20 },
     });
     struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
     CHECK(peer_send(&p, "go", 2));
-    unsigned long long bytes = 0;
-    CHECK_EQ(peer_until_end(&p, &bytes), PEER_CLEAN);
+    unsigned long long bytes = read_slowly(&p);
     CHECK_EQ(bytes, s.accepted);
     peer_leave(&p);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], 1);
-    CHECK_EQ(f->drains, 5);
+    CHECK_EQ(f->drains, EPISODES);
     tlsloop_stats stats = fixture_stats(f);
     CHECK_EQ(stats.sends_refused, s.refusals);
     CHECK_EQ(stats.bytes_out, s.accepted);
     CHECK_EQ(stats.queued_bytes, 0);
+    fixture_stop(f);
+}
+
+/*
+ * "on_drain: the queue was full and fell to low water": at low water and not only when all is gone. The
+ * peer reads half of it and stops; what it has read cannot be in the queue any more, so the queue
+ * is below low water, and the drain comes without another byte being read.
+ */
+static void the_drain_comes_at_low_water(void)
+{
+    static char buf[16384];
+    struct sender s = { .episodes = EPISODES - 1, .before = EPISODES - 1 };
+    struct fixture *f = fixture_start((struct options){
+        .on = { .data = first_episode, .drain = next_episode },
+        .context = &s,
+        .config = { .send_high_water = 12 << 20, .send_low_water = 6 << 20 },
+    });
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
+    CHECK(peer_send(&p, "go", 2));
+    EVENTUALLY_EQ(fixture_stats(f).sends_refused, 4);
+    size_t queued = tlsloop_conn_queued(fixture_conn(f, 0)), total = s.accepted;
+    unsigned long long bytes = 0;
+    while (bytes < total - (5 << 20)) {
+        CHECK(peer_recv_all(&p, buf, sizeof buf));
+        bytes += sizeof buf;
+    }
+    EVENTUALLY(tlsloop_conn_queued(fixture_conn(f, 0)) < queued / 2);
+    EVENTUALLY_EQ(f->drains, 1);
+    CHECK_EQ(peer_until_end(&p, &bytes), PEER_CLEAN);
+    CHECK_EQ(bytes, total);
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], 1);
     fixture_stop(f);
 }
 
@@ -245,7 +293,7 @@ static void water_marks_by_default(void)
         .on.connect = default_water_marks,
         .on.drain = default_low_water,
     });
-    struct peer p = peer_connect(f->port);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
     CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
     peer_leave(&p);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], 1);
@@ -278,7 +326,8 @@ static void a_full_queue_without_a_refusal(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(l28_full_then_one_drain), CASE(l28_a_hundred_peers_that_never_read),
+CHECK_MAIN(CASE(l28_full_then_one_drain), CASE(the_drain_comes_at_low_water),
+           CASE(l28_a_hundred_peers_that_never_read),
            CASE(a_send_larger_than_high_water_is_taken_whole),
            CASE(l17_hash_of_a_long_stream_to_a_slow_reader), CASE(empty_sends),
            CASE(water_marks_by_default), CASE(a_full_queue_without_a_refusal))
