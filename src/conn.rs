@@ -18,6 +18,7 @@ pub(crate) use verdict::Verdict;
 use std::os::fd::BorrowedFd;
 
 use crate::cell::{Ask, Cell, Post};
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
@@ -244,6 +245,7 @@ impl Conn {
 
     /// Ends it in good order: what is queued leaves, then our end; the peer's is awaited for the close timeout.
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
+        contain::fault("conn: close");
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
             // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
@@ -271,14 +273,6 @@ impl Conn {
         }
     }
 
-    /// Bytes of the host's came too late to leave: then it has not ended in good order.
-    pub(crate) fn leave_behind(&mut self, n: usize) {
-        if n > 0 && matches!(self.verdict().reason, Reason::Peer | Reason::Host) {
-            let why = format!("the connection ended before the last {n} bytes could be sent");
-            self.overrule(Verdict::new(Reason::Reset, Code::Closed, why));
-        }
-    }
-
     /// Turns it away on its way up, without a word to the host.
     pub(crate) fn refuse(&mut self) {
         self.is_refused = true;
@@ -293,6 +287,7 @@ impl Conn {
 
     /// Does what the host asked for. The cell's gauge says already what the host may no longer do.
     pub(crate) fn obey(&mut self, ask: Ask, now: u64) {
+        contain::fault("conn: obey");
         match ask {
             Ask::End => {
                 if let Inbound::Ended(true) = self.inbound {
@@ -343,6 +338,7 @@ impl Conn {
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
+        contain::fault("conn: note");
         if readable {
             self.link.readable(peer_ended);
             // On the way up there is nothing for the host, so a pause holds nothing back.
@@ -391,6 +387,7 @@ impl Conn {
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
     /// nothing left unread, so that the kernel does not turn the close into a reset that would destroy an alert.
     pub(crate) fn bury(&mut self, tools: &mut Tools<'_>) {
+        contain::fault("conn: bury");
         let queued = self.queue.len() + self.in_flight;
         self.cell.gauge.release(queued, 0);
         tools.counters.unqueued.add(queued as u64);

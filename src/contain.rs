@@ -5,6 +5,9 @@
 //! keeps the words of a panic on such a thread and leaves every other panic to the hook that was
 //! there before.
 
+#[cfg(feature = "fault-injection")]
+pub mod faults;
+
 use std::any::Any;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -48,6 +51,13 @@ pub fn run<T>(what: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
         let words = words_of(payload);
         Err(Error::new(Code::Internal, format!("{what}: a defect in tlsloop, contained: {words}")))
     })
+}
+
+/// A step of the library's, where a test may let the thread panic. Without the feature `fault-injection` it is nothing.
+#[inline(always)]
+pub(crate) fn fault(_step: &'static str) {
+    #[cfg(feature = "fault-injection")]
+    faults::step(_step);
 }
 
 /// Puts the hook in place, once in the life of the process.

@@ -204,6 +204,7 @@ impl Turn {
 
     /// Waits for events and sorts them: our own first, connections next.
     fn wait(&mut self, shard: &Shard, timeout: Timeout) {
+        contain::fault("turn: wait");
         let may_sleep = shard.inbox().may_sleep() && !self.has_leftovers(shard);
         let wait = if may_sleep { self.until_deadline(timeout) } else { 0 };
         let waited = self.epoll.wait(&mut self.events, wait);
@@ -248,6 +249,7 @@ impl Turn {
 
     /// What other threads ask for.
     fn run_inbox(&mut self, shard: &Shard) {
+        contain::fault("turn: run_inbox");
         let mut notes = std::mem::take(&mut self.notes);
         shard.inbox().take(&mut notes);
         for note in notes.drain(..) {
@@ -269,6 +271,7 @@ impl Turn {
 
     /// Follows the server on its way to the end.
     fn heed_stage(&mut self, shard: &Shard) {
+        contain::fault("turn: heed_stage");
         if self.service.stage() != Stage::Stopping {
             return;
         }
@@ -287,6 +290,7 @@ impl Turn {
 
     /// Connections with events; handshakes wait until the others have been served.
     fn advance(&mut self, shard: &Shard) {
+        contain::fault("turn: advance");
         let ready = std::mem::take(&mut self.ready);
         for event in &ready {
             let key = Key::from_u64(event.key);
@@ -306,6 +310,7 @@ impl Turn {
 
     /// Deadlines that have passed when the turn begins; one that is set meanwhile waits for the next turn.
     fn expire(&mut self, shard: &Shard) {
+        contain::fault("turn: expire");
         for (_, key) in self.deadlines.take_due(shard.now()) {
             shard.step(key, &mut [], |conn, tools| {
                 conn.armed = u64::MAX;
@@ -317,6 +322,7 @@ impl Turn {
 
     /// Connections that have more to do, those that were named when the turn began or in it.
     fn follow_agenda(&mut self, shard: &Shard) {
+        contain::fault("turn: follow_agenda");
         for _ in 0..shard.listed() {
             let Some(key) = shard.next_listed(true) else { return };
             self.visit(shard, key);
@@ -325,6 +331,7 @@ impl Turn {
 
     /// Handshakes, a few.
     fn welcome(&mut self, shard: &Shard) {
+        contain::fault("turn: welcome");
         for _ in 0..HANDSHAKES {
             let Some(key) = shard.next_listed(false) else { return };
             self.visit(shard, key);
@@ -333,6 +340,7 @@ impl Turn {
 
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
+        contain::fault("turn: rearm");
         let Some(clock) = &self.clock else { return };
         // From here until the next turn the host sleeps for us: whoever asks for something must wake it.
         if !shard.inbox().may_sleep() || self.has_leftovers(shard) {

@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
-use common::{Heard, Program, Record, client_config, config, eventually, policy, send};
+use common::{Heard, Program, client_config, config, eventually, policy, send};
 use tlsloop::client::Client;
 use tlsloop::host::Reason;
 use tlsloop::server::{Mode, Server, Timeout, Workers};
@@ -14,12 +14,12 @@ use tlsloop::server::{Mode, Server, Timeout, Workers};
 /// peer's end lies behind its data, and the answer comes from another thread while `on_data` runs.
 #[test]
 fn an_answer_from_another_thread_leaves_before_the_end_that_stood_behind_the_question() {
-    let record = Arc::new(Record::default());
     let answer = |id, _: &[u8]| {
         let elsewhere = std::thread::spawn(move || send(id, b"answer"));
         assert_eq!(elsewhere.join().expect("the other thread"), 0);
     };
-    let program = Program { record: record.clone(), on_data: Box::new(answer) };
+    let program = Program::new(answer);
+    let record = program.record.clone();
     let mut config = config(Mode::Tls, Workers::HostDriven);
     config.policy = Some(policy());
     let server = Server::start(&config, Box::new(program)).expect("a server");

@@ -71,6 +71,10 @@ pub(crate) fn init() {
 /// then `refusal`.
 fn contain<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     // What the closures change is either dropped with the connection or replaced as a whole.
+    let body = || {
+        crate::contain::fault("a hook of OpenSSL's");
+        body()
+    };
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(refusal)
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Turn;
 use super::shard::Shard;
 use crate::address::Address;
+use crate::contain;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
@@ -20,6 +21,7 @@ const ACCEPTS: usize = 16;
 impl Turn {
     /// Takes those who wait, up to the turn's share.
     pub(super) fn accept(&mut self, shard: &Shard) {
+        contain::fault("turn: accept");
         let draining = self.service.stage() >= Stage::Draining;
         for _ in 0..ACCEPTS {
             if self.service.is_busy() && !draining {
@@ -66,6 +68,7 @@ impl Turn {
 
     /// Takes one connection in, if the limits and the host allow. Behind a balancer they are asked when the client is known.
     fn admit(&mut self, shard: &Shard, fd: OwnedFd, peer: Address) {
+        contain::fault("accept: admit");
         let counters = &shard.inbox().counters;
         let proxied = match &self.service.balancers {
             Some(trusted) if !trusted.trusts(&peer) => return counters.refused_proxy.add(1),
@@ -84,6 +87,7 @@ impl Turn {
                 return self.complain(true, &error);
             }
         };
+        contain::fault("accept: name");
         let Some((key, _, cell)) = shard.lane().name() else {
             self.service.dismiss(admitted_as);
             return counters.refused_limit.add(1);
@@ -94,6 +98,7 @@ impl Turn {
 
     /// Whether a client is taken: the limit for its address, then the host. Answers the address that it counts for.
     pub(super) fn invite(&self, shard: &Shard, client: &Address) -> Option<Option<IpAddr>> {
+        contain::fault("accept: invite");
         let counters = &shard.inbox().counters;
         let Ok(admitted_as) = self.service.admit_ip(client.ip()) else {
             counters.refused_per_ip.add(1);

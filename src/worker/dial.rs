@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::Turn;
 use super::shard::Shard;
 use crate::conn::{Conn, Verdict};
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
@@ -27,6 +28,7 @@ impl Turn {
         counters.opened.add(1);
         shard.insert(key, |tools| {
             let mut conn = Conn::outgoing(id, lane.cell(key), Link::new(fd), (target, timeout), addresses, tools);
+            contain::fault("send_out: begin");
             if self.stopping {
                 conn.finish(Verdict::stopped());
             }
@@ -37,6 +39,7 @@ impl Turn {
 
     /// Tries the next address of a connection.
     pub(super) fn dial(&self, shard: &Shard, key: Key) {
+        contain::fault("dial: begin");
         let Some(Some(address)) = shard.ask(key, |conn| conn.next_address()) else { return };
         let begun = socket::connect(&address).and_then(|fd| self.place(fd));
         shard.step(key, &mut [], |conn, tools| {
@@ -52,6 +55,7 @@ impl Turn {
 
     /// Where the host itself waits with `select`, connections must not take the low numbers.
     pub(super) fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        contain::fault("accept: place");
         let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
         Ok(moved.unwrap_or(fd))
     }

@@ -13,6 +13,7 @@ use crate::slab::Key;
 impl Turn {
     /// Ends a connection for good: exactly once, because afterwards its key finds nothing.
     pub(super) fn retire(&mut self, shard: &Shard, key: Key) {
+        contain::fault("retire: begin");
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
         shard.set_visiting(Some(key));
@@ -35,6 +36,7 @@ impl Turn {
 
     /// What was posted runs before the last callback, due or not; from now on nothing more can be.
     fn run_last_posts(&self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("retire: run_last_posts");
         let last = |conn: &mut Conn| {
             conn.is_ending = true;
             conn.take_posts(u64::MAX)
@@ -57,6 +59,7 @@ impl Turn {
     }
 
     fn tell_end(&self, shard: &Shard, id: Id, announced: bool, verdict: &Verdict) {
+        contain::fault("retire: tell_end");
         let facts = shard.lane().cell(shard_key(id)).facts();
         let peer = facts.map(|facts| facts.peer_text()).unwrap_or_default();
         let Verdict { reason, code, why } = verdict;
@@ -84,8 +87,10 @@ impl Turn {
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it.
     fn bury(&mut self, shard: &Shard, key: Key, announced: bool) {
+        contain::fault("retire: bury");
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
+        contain::fault("retire: give back");
         let _ = self.epoll.remove(conn.fd());
         if conn.armed != u64::MAX {
             self.deadlines.remove(conn.armed, key);
@@ -104,6 +109,7 @@ impl Turn {
 
     /// Begins the end of every connection, in good order as far as the grace allows.
     pub(super) fn stop_all(&mut self, shard: &Shard) {
+        contain::fault("stop: all");
         for key in shard.keys() {
             shard.step(key, &mut [], |conn, tools| conn.close(Verdict::stopped(), tools.now));
             self.visit(shard, key);
@@ -112,6 +118,7 @@ impl Turn {
 
     /// Ends every connection that is left.
     pub(super) fn end_all(&mut self, shard: &Shard) {
+        contain::fault("stop: end_all");
         for key in shard.keys() {
             shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             self.retire(shard, key);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
+use crate::contain;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::inbox::Inbox;
@@ -118,6 +119,7 @@ impl Shard {
 
     /// Takes in a connection that `make` makes.
     pub(crate) fn insert(&self, key: Key, make: impl FnOnce(&Tools<'_>) -> Conn) {
+        contain::fault("shard: insert");
         let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
         let tools = Tools { bufs, plain: &mut [], pool, limits: &self.limits, counters, now: self.now.get() };
@@ -132,6 +134,7 @@ impl Shard {
     /// Sees to it that a connection is visited without an event: once, however often it is listed. One that is being
     /// visited needs no other visit.
     pub(crate) fn list(&self, key: Key) {
+        contain::fault("shard: list");
         if self.visiting.get() == Some(key) {
             return;
         }
@@ -166,6 +169,7 @@ impl Shard {
 
     /// Takes over what other threads have left with a connection.
     pub(crate) fn absorb(&self, key: Key) {
+        contain::fault("shard: absorb");
         self.step(key, &mut [], |conn, tools| {
             if !conn.cell().gauge.has_left() {
                 return;

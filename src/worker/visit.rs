@@ -22,6 +22,7 @@ impl Turn {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
         shard.set_visiting(Some(key));
         let done = contain::run("a connection", || {
+            contain::fault("visit: begin");
             shard.absorb(key);
             self.run_posts(shard, key, id);
             self.deliver(shard, key, id);
@@ -40,6 +41,7 @@ impl Turn {
 
     /// Functions that are due when the visit begins; what they post themselves waits for another turn.
     fn run_posts(&self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: run_posts");
         let now = shard.now();
         let due = shard.ask(key, |conn| conn.take_posts(now)).unwrap_or_default();
         due.into_iter().for_each(|post| post(id));
@@ -49,12 +51,14 @@ impl Turn {
     fn deliver(&mut self, shard: &Shard, key: Key, id: Id) {
         let host = &*self.service.host;
         loop {
+            contain::fault("visit: deliver");
             let news = shard.step(key, &mut self.plain, |conn, tools| conn.read(tools));
             match news.unwrap_or(News::Nothing) {
                 News::Introduced => self.welcome_client(shard, key),
                 News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
                 News::Connected => {
+                    contain::fault("visit: connected");
                     self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
                     shard.inbox().counters.connects.add(1);
                     self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
@@ -85,6 +89,7 @@ impl Turn {
 
     /// Sends what is queued, and tells the host if there is room again.
     fn drain(&mut self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: drain");
         for _ in 0..DRAINS {
             match shard.step(key, &mut [], |conn, tools| conn.flush(tools)) {
                 Some(News::Drained) => self.service.host.on_drain(id),
@@ -97,12 +102,14 @@ impl Turn {
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
     pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
+        contain::fault("visit: settle");
         if shard.ask(key, |conn| conn.is_over()) == Some(true) {
             return self.retire(shard, key);
         }
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
         let again = shard.step(key, &mut [], |conn, tools| {
+            contain::fault("visit: interest");
             let wanted = conn.wanted_interest();
             if wanted != conn.interest {
                 conn.interest = wanted;
@@ -139,6 +146,7 @@ impl Turn {
         let opening = self.service.opening(proxied);
         shard.insert(key, |tools| {
             let mut conn = Conn::new(id, cell, Link::new(fd), opening, tools);
+            contain::fault("take_in: watch");
             if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
                 conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
             }
@@ -164,6 +172,7 @@ impl Turn {
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.
     fn secure(&self, shard: &Shard, key: Key) {
+        contain::fault("visit: secure");
         let target = shard.ask(key, |conn| conn.target()).flatten();
         let context = self.service.context.lock().clone();
         let made = match (target, context) {

@@ -43,17 +43,27 @@ impl Record {
     }
 }
 
+type OnConnect = Box<dyn Fn(Id) + Send + Sync>;
 type OnData = Box<dyn Fn(Id, &[u8]) + Send + Sync>;
 
-/// A program that writes down what it hears and does one thing with data.
+/// A program that writes down what it hears and does one thing at each event.
 pub struct Program {
     pub record: Arc<Record>,
+    pub on_connect: OnConnect,
     pub on_data: OnData,
+}
+
+impl Program {
+    /// One that does nothing but what it does with data.
+    pub fn new(on_data: impl Fn(Id, &[u8]) + Send + Sync + 'static) -> Program {
+        Program { record: Arc::default(), on_connect: Box::new(|_| {}), on_data: Box::new(on_data) }
+    }
 }
 
 impl Host for Program {
     fn on_connect(&self, id: Id) {
         self.record.add(id, Heard::Connect);
+        (self.on_connect)(id);
     }
 
     fn on_data(&self, id: Id, data: &[u8]) {
