@@ -147,7 +147,12 @@ pub(crate) struct Conn {
     paused: bool,
     /// An event came while paused: until resume, no more are wanted.
     unwanted: bool,
-    announced: bool,
+    /// The host has been told that it is up.
+    pub(crate) is_announced: bool,
+    /// It no longer counts among those on their way up.
+    pub(crate) is_settled: bool,
+    /// Its last callback has begun.
+    pub(crate) is_told: bool,
     /// Our FIN was sent.
     fin_sent: bool,
     /// A write failed while bytes of the host's were on their way.
@@ -185,7 +190,9 @@ impl Conn {
             interest: Interest::Edge { read: true, write: false },
             paused: false,
             unwanted: false,
-            announced: false,
+            is_announced: false,
+            is_settled: false,
+            is_told: false,
             fin_sent: false,
             lost: false,
             wants_reset: false,
@@ -206,11 +213,6 @@ impl Conn {
     /// Its socket.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.link.fd()
-    }
-
-    /// Whether the host has been told that it is up.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.announced
     }
 
     /// Whether it is on its way up: its next step may be one of a handshake, which costs more than any other.
@@ -249,7 +251,7 @@ impl Conn {
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
             // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
-            Phase::Opening if self.announced && self.has_unsent() => {
+            Phase::Opening if self.is_announced && self.has_unsent() => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
                 self.moved_out = now;
                 if self.is_all_plain() {
@@ -273,12 +275,6 @@ impl Conn {
         }
     }
 
-    /// Turns it away on its way up, without a word to the host.
-    pub(crate) fn refuse(&mut self) {
-        self.is_refused = true;
-        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
-    }
-
     /// Resets it at once.
     pub(crate) fn abort(&mut self, verdict: Verdict) {
         self.wants_reset = true;
@@ -287,7 +283,6 @@ impl Conn {
 
     /// Does what the host asked for. The cell's gauge says already what the host may no longer do.
     pub(crate) fn obey(&mut self, ask: Ask, now: u64) {
-        contain::fault("conn: obey");
         match ask {
             Ask::End => {
                 if let Inbound::Ended(true) = self.inbound {
@@ -317,7 +312,7 @@ impl Conn {
     /// What it means that the host ends the connection now.
     fn close_verdict(&self) -> Verdict {
         match (self.phase, &self.inbound) {
-            (Phase::Opening, _) if !self.announced => {
+            (Phase::Opening, _) if !self.is_announced => {
                 Verdict::new(Reason::Host, Code::Closed, "the host closed the connection before it was up")
             }
             (_, Inbound::Ended(true)) => Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection"),
@@ -387,11 +382,11 @@ impl Conn {
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
     /// nothing left unread, so that the kernel does not turn the close into a reset that would destroy an alert.
     pub(crate) fn bury(&mut self, tools: &mut Tools<'_>) {
-        contain::fault("conn: bury");
         let queued = self.queue.len() + self.in_flight;
         self.cell.gauge.release(queued, 0);
         tools.counters.unqueued.add(queued as u64);
         self.queue.clear(tools.pool);
+        contain::fault("conn: bury");
         if self.wants_reset {
             socket::reset(self.link.fd());
         } else if !self.fin_sent && !self.link.has_ended() {

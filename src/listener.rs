@@ -263,9 +263,4 @@ impl Door {
             Visitor::Rest(is_first, error)
         }
     }
-
-    /// Stops watching for good. The socket itself is not shut down: another process may share it.
-    pub(crate) fn close(mut self, epoll: &Epoll) {
-        self.rest(epoll, None);
-    }
 }

@@ -10,12 +10,14 @@ mod retire;
 pub(crate) mod shard;
 mod visit;
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::ReentrantMutex;
 
+use crate::conn::{Conn, Tools};
 use crate::contain;
 use crate::error::{Error, Result};
 use crate::exit::Busy;
@@ -70,7 +72,8 @@ struct Turn {
     door: Option<Door>,
     began: Instant,
     deadlines: Deadlines<Key>,
-    ready: Vec<Ready>,
+    /// Events that were not dealt with yet. The kernel tells each only once.
+    ready: VecDeque<Ready>,
     notes: Vec<Note>,
     plain: Vec<u8>,
     stopping: bool,
@@ -108,7 +111,7 @@ impl Worker {
             door,
             began: Instant::now(),
             deadlines: Deadlines::new(),
-            ready: Vec::with_capacity(EVENTS),
+            ready: VecDeque::with_capacity(EVENTS),
             notes: Vec::new(),
             plain: vec![0; PLAIN],
             stopping: false,
@@ -135,11 +138,11 @@ impl Worker {
         let number = self.number;
         let host = self.service.clone();
         let (_, shard) = shard::enter(shard, |shard| {
-            host.host.on_worker_start(number);
+            let _ = turn.contained("the first callback of a worker", |_| host.host.on_worker_start(number));
             while turn.goes_on(shard) {
-                turn.take_contained(shard, Timeout::Forever);
+                turn.take(shard, Timeout::Forever);
             }
-            host.host.on_worker_stop(number);
+            let _ = turn.contained("the last callback of a worker", |_| host.host.on_worker_stop(number));
         });
         self.shard = shard;
     }
@@ -150,7 +153,7 @@ impl Worker {
         let Some(shard) = self.shard.take() else { return false };
         let turn = &mut self.turn;
         let (goes_on, shard) = shard::enter(shard, |shard| {
-            turn.take_contained(shard, timeout);
+            turn.take(shard, timeout);
             turn.goes_on(shard)
         });
         self.shard = shard;
@@ -171,31 +174,42 @@ impl Turn {
         !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
     }
 
-    /// One turn that a defect outside any connection does not end.
-    fn take_contained(&mut self, shard: &Shard, timeout: Timeout) {
-        let done = contain::run("a turn", || {
-            self.take(shard, timeout);
-            Ok(())
-        });
-        if let Err(error) = done {
-            self.service.log(Level::Error, || format!("event=defect why=\"{error}\""));
+    /// Does a piece of work. A defect in it is logged, and ends this piece and nothing behind it.
+    fn contained<R>(&mut self, what: &str, work: impl FnOnce(&mut Turn) -> R) -> Result<R> {
+        let done = contain::run(what, || Ok(work(self)));
+        // What OpenSSL called could only give an answer.
+        for defect in [done.as_ref().err().cloned(), contain::take_defect()].into_iter().flatten() {
+            // Where even the log fails, nobody can be told.
+            let _ = contain::run("the log", || {
+                self.service.log(Level::Error, || format!("event=defect why=\"{defect}\""));
+                Ok(())
+            });
         }
+        done
     }
 
-    /// One turn: the work that is there, in an order that puts those who are served before those who come.
+    /// One turn: the work that is there, in an order that puts those who are served before those who come. What a defect
+    /// leaves undone stays where the next turn finds it.
     fn take(&mut self, shard: &Shard, timeout: Timeout) {
-        self.wait(shard, timeout);
+        let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
         let _busy = busy.lock();
         shard.set_now(self.millis());
-        self.run_inbox(shard);
-        self.heed_stage(shard);
-        self.advance(shard);
-        self.expire(shard);
-        self.follow_agenda(shard);
-        self.welcome(shard);
-        self.accept(shard);
-        self.rearm(shard);
+        let phases: [(&str, fn(&mut Turn, &Shard)); 7] = [
+            ("the inbox", Turn::run_inbox),
+            ("the stage of the server", Turn::heed_stage),
+            ("events", Turn::advance),
+            ("deadlines", Turn::expire),
+            ("the agenda", Turn::follow_agenda),
+            ("handshakes", Turn::welcome),
+            ("accepting", Turn::accept),
+        ];
+        for (what, phase) in phases {
+            let _ = self.contained(what, |turn| phase(turn, shard));
+        }
+        if self.contained("the clock", |turn| turn.rearm(shard)).is_err() {
+            shard.inbox().signal();
+        }
     }
 
     fn millis(&self) -> u64 {
@@ -209,7 +223,6 @@ impl Turn {
         let wait = if may_sleep { self.until_deadline(timeout) } else { 0 };
         let waited = self.epoll.wait(&mut self.events, wait);
         shard.inbox().awake();
-        self.ready.clear();
         if let Err(error) = waited {
             self.service.log(Level::Error, || format!("event=wait_failed why=\"epoll_wait: {error}\""));
             return;
@@ -219,13 +232,14 @@ impl Turn {
                 WAKE => {}
                 CLOCK => self.clock.iter().for_each(Clock::clear),
                 DOOR => self.door.iter_mut().for_each(Door::knock),
-                _ => self.ready.push(event),
+                _ => self.ready.push_back(event),
             }
         }
     }
 
     fn has_leftovers(&self, shard: &Shard) -> bool {
         shard.has_listed()
+            || !self.ready.is_empty()
             || (self.service.stage() >= Stage::Draining && self.door.is_some())
             || (self.service.stage() == Stage::Stopping && !self.stopping)
             // The handshake that made room may have ended between our look and our pause.
@@ -253,20 +267,29 @@ impl Turn {
         let mut notes = std::mem::take(&mut self.notes);
         shard.inbox().take(&mut notes);
         for note in notes.drain(..) {
-            match note {
-                Note::Left(id) => shard.list(Key { slot: id.slot() as u32, generation: id.generation() }),
-                Note::Newcomer(newcomer) => {
-                    shard.inbox().counters.accepted.add(1);
-                    self.take_in(shard, *newcomer);
-                }
-                Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
-                Note::LookedUp(key, found) => {
-                    shard.ask(key, |conn| conn.looked_up(found));
-                    shard.list(key);
-                }
-            }
+            let _ = self.contained("a note", |turn| turn.heed_note(shard, note));
         }
         self.notes = notes;
+    }
+
+    fn heed_note(&mut self, shard: &Shard, note: Note) {
+        match note {
+            Note::Left(id) => {
+                let key = Key { slot: id.slot() as u32, generation: id.generation() };
+                self.work(shard, key, "a note", |_| shard.list(key));
+            }
+            Note::Newcomer(newcomer) => {
+                shard.inbox().counters.accepted.add(1);
+                self.take_in(shard, *newcomer);
+            }
+            Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
+            Note::LookedUp(key, found) => {
+                self.work(shard, key, "a look-up", |_| {
+                    shard.ask(key, |conn| conn.looked_up(found));
+                    shard.list(key);
+                });
+            }
+        }
     }
 
     /// Follows the server on its way to the end.
@@ -275,15 +298,12 @@ impl Turn {
         if self.service.stage() != Stage::Stopping {
             return;
         }
-        if let Some(door) = self.door.take() {
-            door.close(&self.epoll);
-        }
-        let began = !std::mem::replace(&mut self.stopping, true);
-        let out_of_time = self.service.stop_deadline().is_some_and(|at| at <= Instant::now());
-        if began {
+        self.close_door();
+        if !self.stopping {
             self.stop_all(shard);
+            self.stopping = true;
         }
-        if out_of_time {
+        if self.service.stop_deadline().is_some_and(|at| at <= Instant::now()) {
             self.end_all(shard);
         }
     }
@@ -291,31 +311,30 @@ impl Turn {
     /// Connections with events; handshakes wait until the others have been served.
     fn advance(&mut self, shard: &Shard) {
         contain::fault("turn: advance");
-        let ready = std::mem::take(&mut self.ready);
-        for event in &ready {
+        while let Some(event) = self.ready.pop_front() {
             let key = Key::from_u64(event.key);
-            let note = |conn: &mut crate::conn::Conn| {
+            let note = |conn: &mut Conn| {
                 conn.note(event.readable, event.writable, event.peer_ended, event.failed);
                 conn.is_opening()
             };
-            match shard.ask(key, note) {
-                Some(true) => shard.list(key),
+            match self.work(shard, key, "an event", |_| shard.ask(key, note)).flatten() {
+                Some(true) => drop(self.work(shard, key, "an event", |_| shard.list(key))),
                 Some(false) => self.visit(shard, key),
                 // It ended earlier in this batch: a stale key is nothing special.
                 None => {}
             }
         }
-        self.ready = ready;
     }
 
     /// Deadlines that have passed when the turn begins; one that is set meanwhile waits for the next turn.
     fn expire(&mut self, shard: &Shard) {
         contain::fault("turn: expire");
         for (_, key) in self.deadlines.take_due(shard.now()) {
-            shard.step(key, &mut [], |conn, tools| {
+            let expire = |conn: &mut Conn, tools: &mut Tools<'_>| {
                 conn.armed = u64::MAX;
                 conn.expire(tools);
-            });
+            };
+            self.work(shard, key, "a deadline", |_| shard.step(key, &mut [], expire));
             self.visit(shard, key);
         }
     }

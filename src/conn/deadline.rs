@@ -68,7 +68,7 @@ impl Conn {
             Phase::Opening => [
                 after(self.born, self.way.timeout, Due::Handshake),
                 // The host has ended it while TLS was on its way up.
-                if self.announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
+                if self.is_announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
                     after(self.moved_out, limits.close_timeout, Due::Close)
                 } else {
                     None

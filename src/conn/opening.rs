@@ -205,12 +205,11 @@ impl Conn {
         }
         self.phase = Phase::Open;
         self.moved_in = tools.now;
-        let was_announced = std::mem::replace(&mut self.announced, true);
         if let Some(verdict) = self.verdict.take() {
             // The host closed while TLS was on its way up.
             self.close(*verdict, tools.now);
         }
-        if was_announced { News::Secured } else { News::Connected }
+        if self.is_announced { News::Secured } else { News::Connected }
     }
 
     /// Goes over to TLS: what is queued leaves first, in plain; what is sent from now on waits for TLS.

@@ -76,7 +76,7 @@ impl Conn {
         } else if !self.link.is_flushed() {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
-        if self.link.send_error().is_some() && self.announced {
+        if self.link.send_error().is_some() && self.is_announced {
             self.lost = self.has_unsent();
             self.fail_write();
             return News::Nothing;

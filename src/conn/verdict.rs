@@ -39,6 +39,12 @@ impl Verdict {
 }
 
 impl Conn {
+    /// Turns it away on its way up, without a word to the host.
+    pub(crate) fn refuse(&mut self) {
+        self.is_refused = true;
+        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
+    }
+
     /// Bytes of the host's came too late to leave: then it has not ended in good order.
     pub(crate) fn leave_behind(&mut self, n: usize) {
         if n > 0 && matches!(self.verdict().reason, Reason::Peer | Reason::Host) {

@@ -18,15 +18,19 @@ thread_local! {
     static SPARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The `n`-th step from now on panics, on whichever thread takes it; steps are counted from 1.
+/// The `n`-th step from now on panics, on whichever thread takes it; steps are counted from 1. 0: none does.
 pub fn arm(n: u64) {
-    *FIRED.lock() = None;
     LEFT.store(n, Ordering::SeqCst);
 }
 
-/// No step panics any more. The one that did, if it was reached.
+/// No step panics for now; answers what to [`arm`] with to go on.
+pub fn pause() -> u64 {
+    LEFT.swap(0, Ordering::SeqCst)
+}
+
+/// No step panics any more. The one that did since the last call.
 pub fn disarm() -> Option<&'static str> {
-    LEFT.store(0, Ordering::SeqCst);
+    pause();
     FIRED.lock().take()
 }
 

@@ -23,16 +23,16 @@ impl Turn {
         let Outgoing { key, fd, target, timeout, addresses } = outgoing;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
+        let way = (target, timeout);
+        shard.insert(key, |tools| Conn::outgoing(id, lane.cell(key), Link::new(fd), way, addresses, tools));
         let counters = &shard.inbox().counters;
         counters.accepted.add(1);
         counters.opened.add(1);
-        shard.insert(key, |tools| {
-            let mut conn = Conn::outgoing(id, lane.cell(key), Link::new(fd), (target, timeout), addresses, tools);
+        self.work(shard, key, "a connection that goes out", |turn| {
             contain::fault("send_out: begin");
-            if self.stopping {
-                conn.finish(Verdict::stopped());
+            if turn.stopping {
+                shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             }
-            conn
         });
         self.settle(shard, key);
     }

@@ -119,7 +119,6 @@ impl Shard {
 
     /// Takes in a connection that `make` makes.
     pub(crate) fn insert(&self, key: Key, make: impl FnOnce(&Tools<'_>) -> Conn) {
-        contain::fault("shard: insert");
         let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
         let tools = Tools { bufs, plain: &mut [], pool, limits: &self.limits, counters, now: self.now.get() };
@@ -174,7 +173,11 @@ impl Shard {
             if !conn.cell().gauge.has_left() {
                 return;
             }
-            let Some(left) = conn.cell().take_left(false) else { return };
+            let Some(mut left) = conn.cell().take_left(false) else { return };
+            // Functions first: they were promised to run, whatever becomes of the rest.
+            for ask in left.asks.extract_if(.., |ask| matches!(ask, Ask::Post(..))) {
+                conn.obey(ask, tools.now);
+            }
             if !left.bytes.is_empty() {
                 conn.append(left.bytes, tools);
             }
@@ -199,8 +202,9 @@ pub(crate) fn in_callback() -> bool {
 /// Makes `shard` the one that calls on this thread find, while `run` runs.
 pub(crate) fn enter<R>(shard: Box<Shard>, run: impl FnOnce(&Shard) -> R) -> (Option<R>, Option<Box<Shard>>) {
     LOCAL.set(Some(shard));
-    let result = LOCAL.with_borrow(|shard| shard.as_deref().map(run));
-    (result, LOCAL.take())
+    // Whatever happens, the thread is the host's own again afterwards.
+    let result = contain::run("a worker", || Ok(LOCAL.with_borrow(|shard| shard.as_deref().map(run))));
+    (result.ok().flatten(), LOCAL.take())
 }
 
 /// Runs `act` if `id` is one of the calling worker's own.

@@ -21,22 +21,33 @@ impl Turn {
     pub(super) fn visit(&mut self, shard: &Shard, key: Key) {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
         shard.set_visiting(Some(key));
-        let done = contain::run("a connection", || {
+        self.work(shard, key, "a connection", |turn| {
             contain::fault("visit: begin");
             shard.absorb(key);
-            self.run_posts(shard, key, id);
-            self.deliver(shard, key, id);
+            turn.run_posts(shard, key, id);
+            turn.deliver(shard, key, id);
             // What callbacks of other connections, and other threads, asked for meanwhile is seen at the next visit.
-            self.drain(shard, key, id);
-            Ok(())
+            turn.drain(shard, key, id);
         });
         shard.set_visiting(None);
-        if let Err(error) = done {
-            self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
+        self.settle(shard, key);
+    }
+
+    /// Does a piece of work for one connection. A defect in it ends this connection and no other.
+    pub(super) fn work<R>(
+        &mut self,
+        shard: &Shard,
+        key: Key,
+        what: &str,
+        work: impl FnOnce(&mut Turn) -> R,
+    ) -> Option<R> {
+        let done = self.contained(what, work);
+        if let Err(error) = &done {
             let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
             shard.ask(key, |conn| conn.overrule(verdict));
+            self.retire(shard, key);
         }
-        self.settle(shard, key);
+        done.ok()
     }
 
     /// Functions that are due when the visit begins; what they post themselves waits for another turn.
@@ -57,13 +68,7 @@ impl Turn {
                 News::Introduced => self.welcome_client(shard, key),
                 News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
-                News::Connected => {
-                    contain::fault("visit: connected");
-                    self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
-                    shard.inbox().counters.connects.add(1);
-                    self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
-                    host.on_connect(id);
-                }
+                News::Connected => self.connected(shard, key, id),
                 News::Secured => host.on_tls(id),
                 News::Data(n) => {
                     host.on_data(id, &self.plain[..n]);
@@ -78,8 +83,22 @@ impl Turn {
         }
     }
 
-    /// A connection is no longer on its way up. One that goes out did not count among the handshakes, which limit what
-    /// is accepted.
+    /// The connection is up: from its announcement on it will have an `on_disconnect`.
+    fn connected(&self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: connected");
+        let is_first = shard.ask(key, |conn| !std::mem::replace(&mut conn.is_settled, true));
+        if is_first == Some(true) {
+            self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
+        }
+        self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
+        contain::fault("visit: announce");
+        shard.ask(key, |conn| conn.is_announced = true);
+        shard.inbox().counters.connects.add(1);
+        self.service.host.on_connect(id);
+    }
+
+    /// A connection is no longer on its way up; said once of each. One that goes out did not count among the handshakes,
+    /// which limit what is accepted.
     pub(super) fn settled(&self, shard: &Shard, goes_out: bool) {
         shard.inbox().counters.settled.add(1);
         if !goes_out {
@@ -102,10 +121,14 @@ impl Turn {
 
     /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
     pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
-        contain::fault("visit: settle");
         if shard.ask(key, |conn| conn.is_over()) == Some(true) {
             return self.retire(shard, key);
         }
+        self.work(shard, key, "the end of a visit", |turn| turn.see_to(shard, key));
+    }
+
+    fn see_to(&mut self, shard: &Shard, key: Key) {
+        contain::fault("visit: settle");
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
         let again = shard.step(key, &mut [], |conn, tools| {
@@ -139,23 +162,26 @@ impl Turn {
         let Newcomer { key, fd, proxied } = newcomer;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
-        let cell = lane.cell(key);
-        let counters = &shard.inbox().counters;
-        counters.opened.add(1);
-        self.service.begin_handshake();
         let opening = self.service.opening(proxied);
-        shard.insert(key, |tools| {
-            let mut conn = Conn::new(id, cell, Link::new(fd), opening, tools);
+        // First it is there: whatever goes wrong from now on, it is retired like any other.
+        shard.insert(key, |tools| Conn::new(id, lane.cell(key), Link::new(fd), opening, tools));
+        shard.inbox().counters.opened.add(1);
+        self.service.begin_handshake();
+        self.work(shard, key, "a new connection", |turn| {
             contain::fault("take_in: watch");
-            if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
-                conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
-            }
-            if self.stopping {
-                conn.finish(Verdict::stopped());
-            }
-            conn
+            shard.ask(key, |conn| turn.watch(conn, key));
         });
         self.settle(shard, key);
+    }
+
+    /// Begins to watch a connection that was taken in.
+    fn watch(&self, conn: &mut Conn, key: Key) {
+        if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
+            conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+        }
+        if self.stopping {
+            conn.finish(Verdict::stopped());
+        }
     }
 
     /// The client behind a balancer is known: now the limits and the host decide, as they do at once for others.
@@ -164,10 +190,12 @@ impl Turn {
         if facts.is_invited {
             return;
         }
-        match self.invite(shard, &facts.peer) {
-            Some(admitted_as) => shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = admitted_as)),
-            None => shard.ask(key, |conn| conn.refuse()),
-        };
+        let mut seat = self.service.seat();
+        if !self.invite(shard, &facts.peer, &mut seat) {
+            shard.ask(key, |conn| conn.refuse());
+            return;
+        }
+        shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = seat.keep()));
     }
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.

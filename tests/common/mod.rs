@@ -2,13 +2,14 @@
 // Each test uses a part of it.
 #![allow(dead_code)]
 
-use std::ffi::c_int;
-use std::sync::{Arc, Mutex};
+use std::ffi::{CStr, c_int};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use tlsloop::client;
 use tlsloop::error::Code;
 use tlsloop::ffi::conn::tlsloop_conn_send;
+use tlsloop::ffi::error::tlsloop_last_error;
 use tlsloop::host::{Host, Level, Reason};
 use tlsloop::id::Id;
 use tlsloop::server::{Config, Listen, Mode, Workers};
@@ -25,16 +26,29 @@ pub enum Heard {
 
 /// What was heard, in order.
 #[derive(Default)]
-pub struct Record(Mutex<Vec<(u64, Heard)>>);
+pub struct Record {
+    events: Mutex<Vec<(u64, Heard)>>,
+    sentences: Mutex<Vec<String>>,
+}
 
 impl Record {
     fn add(&self, id: Id, heard: Heard) {
-        self.0.lock().unwrap().push((id.to_u64(), heard));
+        self.events.lock().unwrap().push((id.to_u64(), heard));
     }
 
     /// All of it.
     pub fn all(&self) -> Vec<(u64, Heard)> {
-        self.0.lock().unwrap().clone()
+        self.events.lock().unwrap().clone()
+    }
+
+    /// A sentence that the library has said, or left as the last error.
+    pub fn note(&self, sentence: &str) {
+        self.sentences.lock().unwrap().push(sentence.to_owned());
+    }
+
+    /// Whether a sentence had these words in it.
+    pub fn has_words(&self, words: &str) -> bool {
+        self.sentences.lock().unwrap().iter().any(|sentence| sentence.contains(words))
     }
 
     /// How many entries `which` picks.
@@ -75,13 +89,15 @@ impl Host for Program {
 
     fn on_end(&self, _: Id) {}
 
-    fn on_disconnect(&self, id: Id, reason: Reason, _: &str) {
+    fn on_disconnect(&self, id: Id, reason: Reason, why: &str) {
+        self.record.note(why);
         self.record.add(id, Heard::Disconnect(reason));
     }
 
     fn on_tls(&self, _: Id) {}
 
-    fn on_handshake_failed(&self, id: Id, code: Code, _: &str, _: &str) {
+    fn on_handshake_failed(&self, id: Id, code: Code, _: &str, why: &str) {
+        self.record.note(why);
         self.record.add(id, Heard::Failed(code));
     }
 
@@ -89,7 +105,9 @@ impl Host for Program {
         true
     }
 
-    fn on_log(&self, _: Level, _: &str) {}
+    fn on_log(&self, _: Level, line: &str) {
+        self.record.note(line);
+    }
 
     fn on_worker_start(&self, _: usize) {}
 
@@ -102,6 +120,12 @@ impl Host for Program {
     fn wants_accept(&self) -> bool {
         false
     }
+}
+
+/// tlsloop_last_error().
+pub fn last_error() -> String {
+    // SAFETY: never NULL, terminated, valid until the next call on this thread; copied at once.
+    unsafe { CStr::from_ptr(tlsloop_last_error()) }.to_string_lossy().into_owned()
 }
 
 /// tlsloop_conn_send().
@@ -151,14 +175,18 @@ pub fn policy() -> Arc<Policy> {
     Arc::new(policy)
 }
 
-/// A client of a server on the loopback, which trusts whatever it shows.
+/// A client of a server on the loopback, which trusts whatever it shows. All share one policy: making it takes longer
+/// than a handshake.
 pub fn client_config(port: u16) -> client::Config {
-    let policy = Policy::new();
-    policy.set_verify(Verify::None).expect("no trust");
+    static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+        let policy = Policy::new();
+        policy.set_verify(Verify::None).expect("no trust");
+        Arc::new(policy)
+    });
     client::Config {
         host: "127.0.0.1".to_owned(),
         server_name: None,
-        policy: Some(Arc::new(policy)),
+        policy: Some(POLICY.clone()),
         mode: client::Mode::Tls,
         port,
         connect_timeout: Some(20_000),
