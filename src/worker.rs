@@ -39,6 +39,18 @@ const HANDSHAKES: usize = 2;
 /// How much plaintext one visit delivers at most: one read's worth, and a record of room.
 const PLAIN: usize = 80 * 1024;
 
+/// What a turn does when it has waited, in an order that puts those who are served before those who come.
+const PHASES: [(&str, Phase); 7] = [
+    ("the inbox", Turn::run_inbox),
+    ("the stage of the server", Turn::heed_stage),
+    ("events", Turn::advance),
+    ("deadlines", Turn::expire),
+    ("the agenda", Turn::follow_agenda),
+    ("handshakes", Turn::welcome),
+    ("accepting", Turn::accept),
+];
+type Phase = fn(&mut Turn, &Shard);
+
 /// Keys of what is not a connection; connections have generations from 1.
 const WAKE: Key = Key { slot: 0, generation: 0 };
 const CLOCK: Key = Key { slot: 1, generation: 0 };
@@ -188,23 +200,13 @@ impl Turn {
         done
     }
 
-    /// One turn: the work that is there, in an order that puts those who are served before those who come. What a defect
-    /// leaves undone stays where the next turn finds it.
+    /// One turn: the work that is there. What a defect leaves undone stays where the next turn finds it.
     fn take(&mut self, shard: &Shard, timeout: Timeout) {
         let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
         let _busy = busy.lock();
         shard.set_now(self.millis());
-        let phases: [(&str, fn(&mut Turn, &Shard)); 7] = [
-            ("the inbox", Turn::run_inbox),
-            ("the stage of the server", Turn::heed_stage),
-            ("events", Turn::advance),
-            ("deadlines", Turn::expire),
-            ("the agenda", Turn::follow_agenda),
-            ("handshakes", Turn::welcome),
-            ("accepting", Turn::accept),
-        ];
-        for (what, phase) in phases {
+        for (what, phase) in PHASES {
             let _ = self.contained(what, |turn| phase(turn, shard));
         }
         if self.contained("the clock", |turn| turn.rearm(shard)).is_err() {

@@ -9,7 +9,7 @@ mod stage;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use common::{Heard, Record, eventually, policy};
 use stage::{Scene, Stage, echo, talk};
@@ -19,8 +19,12 @@ use tlsloop::host::Reason;
 use tlsloop::server::Workers;
 use tlsloop::tls::policy::Policy;
 
+/// Steps are counted in the whole process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn each_step_panics_and_nobody_else_suffers() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     faults::spare_this_thread();
     let policy = policy();
     // What is made once in the life of a process is made before descriptors are counted.
@@ -35,6 +39,30 @@ fn each_step_panics_and_nobody_else_suffers() {
         }
     }
     assert_eq!(missed(), Vec::<String>::new(), "steps of the source that no run has come to");
+}
+
+/// The blocking client: the call that meets a defect says so, every later one too, and the server serves on.
+#[test]
+fn a_client_that_met_a_defect_is_of_no_use_and_can_be_closed() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = Stage::set_spared(&policy());
+    let mut n = 1;
+    loop {
+        let descriptors = descriptors();
+        faults::arm(n);
+        let said = stage.talk_step_by_step();
+        let Some(step) = faults::disarm() else {
+            assert_eq!(said, [None, None, None], "without a panic");
+            break;
+        };
+        let first = said.iter().position(Option::is_some).unwrap_or(said.len());
+        assert!(said[first..].iter().all(|code| *code == Some(Code::Internal)), "{n}, {step}: {said:?}");
+        assert!(eventually(|| self::descriptors() <= descriptors), "{n}, {step}: descriptors");
+        n += 1;
+    }
+    assert!(n > 10, "{n} steps are too few");
+    let bystander = stage.connect().expect("nobody else suffers");
+    stage.stop("the client's steps", bystander);
 }
 
 /// One life of a server whose `n`-th step panics; answers which, if there are so many.

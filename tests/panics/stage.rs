@@ -7,8 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tlsloop::client::{self, Client};
-use tlsloop::contain::faults;
-use tlsloop::error::{Error, Result};
+use tlsloop::contain::{self, faults};
+use tlsloop::error::{Code, Error, Result};
 use tlsloop::id::Id;
 use tlsloop::server::{Mode, Server, Timeout, Workers};
 use tlsloop::tls::policy::Policy;
@@ -44,6 +44,15 @@ pub struct Stage {
 
 impl Stage {
     pub fn set(policy: &Arc<Policy>, scene: Scene, workers: Workers) -> Stage {
+        Stage::begin(policy, scene, workers, false)
+    }
+
+    /// A server whose own steps do not count.
+    pub fn set_spared(policy: &Arc<Policy>) -> Stage {
+        Stage::begin(policy, Scene::Accepted, Workers::HostDriven, true)
+    }
+
+    fn begin(policy: &Arc<Policy>, scene: Scene, workers: Workers, is_spared: bool) -> Stage {
         let program = Arc::new(Program::default());
         let mode = if scene == Scene::StartTls { Mode::StartTls } else { Mode::Tls };
         let mut config = config(mode, workers);
@@ -52,7 +61,12 @@ impl Stage {
         server.begin();
         let driver = (workers == Workers::HostDriven).then(|| {
             let server = server.clone();
-            thread::spawn(move || while !server.poll(Timeout::Forever).expect("a turn") {})
+            thread::spawn(move || {
+                if is_spared {
+                    faults::spare_this_thread();
+                }
+                while !server.poll(Timeout::Forever).expect("a turn") {}
+            })
         });
         let port = server.port().expect("a port");
         Stage { scene, server, program, driver, port }
@@ -71,6 +85,24 @@ impl Stage {
             client.start_tls()?;
         }
         Ok(client)
+    }
+
+    /// A client's calls, each as an export makes it; answers what they said.
+    pub fn talk_step_by_step(&self) -> [Option<Code>; 3] {
+        let call = |call: &mut dyn FnMut() -> Result<()>| contain::run("a call", call).err().map(|error| error.code());
+        let mut client = None;
+        let connected = call(&mut || {
+            client = Some(self.connect()?);
+            Ok(())
+        });
+        let Some(mut client) = client else { return [connected; 3] };
+        let said = [connected, call(&mut || echo(&mut client)), call(&mut || client.end())];
+        let mut client = Some(client);
+        call(&mut || {
+            client.take().into_iter().for_each(Client::close);
+            Ok(())
+        });
+        said
     }
 
     /// What the steps are taken for.
