@@ -122,6 +122,8 @@ pub(crate) struct Conn {
     queue: Queue,
     /// Of the queued bytes, those that are encrypted and not yet with the kernel.
     in_flight: usize,
+    /// Those that the kernel has taken since the count of the queued bytes was last brought up to date.
+    delivered: usize,
     phase: Phase,
     opening: Opening,
     way: dial::Way,
@@ -172,6 +174,7 @@ impl Conn {
             stream: Stream::Plain,
             queue: Queue::new(),
             in_flight: 0,
+            delivered: 0,
             phase: Phase::Opening,
             opening,
             way: dial::Way::of_server(tools.limits.handshake_timeout),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::error::{Error, Result};
+use crate::sys::fork;
 use crate::sys::thread::at_exit;
 use crate::tls::raw;
 
@@ -39,6 +40,10 @@ pub(crate) fn forget(busy: &Busy) {
 }
 
 extern "C" fn hold_workers() {
+    if fork::is_child() {
+        // The workers, and whoever holds their locks, are in the parent.
+        return;
+    }
     // Whoever holds the list starts or stops a server and will not go on to use OpenSSL for long.
     let Some(workers) = WORKERS.try_lock_for(PATIENCE) else { return };
     for busy in workers.iter() {

@@ -13,6 +13,7 @@ use crate::conn::{Limits, Opening};
 use crate::host::{Host, Level};
 use crate::inbox::Inbox;
 use crate::proxy::Reader;
+use crate::stats::Counters;
 use crate::sys::terminal;
 use crate::tls::policy::ServerContext;
 use crate::trust::TrustedSources;
@@ -199,8 +200,17 @@ impl Service {
         self.handshakes.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// A connection is no longer on its way up; said once of each. One that goes out did not count among the handshakes,
+    /// which limit what is accepted.
+    pub(crate) fn settled(&self, counters: &Counters, goes_out: bool) {
+        counters.settled.add(1);
+        if !goes_out {
+            self.end_handshake();
+        }
+    }
+
     /// A handshake has ended, one way or the other. Workers that had paused accepting look again.
-    pub(crate) fn end_handshake(&self) {
+    fn end_handshake(&self) {
         if self.handshakes.fetch_sub(1, Ordering::AcqRel) == self.max_handshakes {
             self.inboxes.iter().for_each(|inbox| inbox.nudge());
         }

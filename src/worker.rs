@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::ReentrantMutex;
 
-use crate::conn::{Conn, Tools};
 use crate::contain;
 use crate::error::{Error, Result};
 use crate::exit::Busy;
@@ -269,7 +268,7 @@ impl Turn {
         let mut notes = std::mem::take(&mut self.notes);
         shard.inbox().take(&mut notes);
         for note in notes.drain(..) {
-            let _ = self.contained("a note", |turn| turn.heed_note(shard, note));
+            self.heed_note(shard, note);
         }
         self.notes = notes;
     }
@@ -282,15 +281,15 @@ impl Turn {
             }
             Note::Newcomer(newcomer) => {
                 shard.inbox().counters.accepted.add(1);
-                self.take_in(shard, *newcomer);
+                let _ = self.contained("a newcomer", |turn| turn.take_in(shard, *newcomer));
             }
-            Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
-            Note::LookedUp(key, found) => {
-                self.work(shard, key, "a look-up", |_| {
-                    shard.ask(key, |conn| conn.looked_up(found));
-                    shard.list(key);
-                });
+            Note::Outgoing(outgoing) => {
+                let _ = self.contained("a connection that goes out", |turn| turn.send_out(shard, *outgoing));
             }
+            Note::LookedUp(key, found) => self.work(shard, key, "a look-up", |_| {
+                shard.ask(key, |conn| conn.looked_up(found));
+                shard.list(key);
+            }),
         }
     }
 
@@ -314,17 +313,11 @@ impl Turn {
     fn advance(&mut self, shard: &Shard) {
         contain::fault("turn: advance");
         while let Some(event) = self.ready.pop_front() {
-            let key = Key::from_u64(event.key);
-            let note = |conn: &mut Conn| {
+            // One that ended earlier in this batch has a stale key, which is nothing special.
+            self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
                 conn.note(event.readable, event.writable, event.peer_ended, event.failed);
-                conn.is_opening()
-            };
-            match self.work(shard, key, "an event", |_| shard.ask(key, note)).flatten() {
-                Some(true) => drop(self.work(shard, key, "an event", |_| shard.list(key))),
-                Some(false) => self.visit(shard, key),
-                // It ended earlier in this batch: a stale key is nothing special.
-                None => {}
-            }
+                !conn.is_opening()
+            });
         }
     }
 
@@ -332,12 +325,11 @@ impl Turn {
     fn expire(&mut self, shard: &Shard) {
         contain::fault("turn: expire");
         for (_, key) in self.deadlines.take_due(shard.now()) {
-            let expire = |conn: &mut Conn, tools: &mut Tools<'_>| {
+            self.visit_after(shard, key, |conn, tools| {
                 conn.armed = u64::MAX;
                 conn.expire(tools);
-            };
-            self.work(shard, key, "a deadline", |_| shard.step(key, &mut [], expire));
-            self.visit(shard, key);
+                true
+            });
         }
     }
 

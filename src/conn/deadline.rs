@@ -66,7 +66,12 @@ impl Conn {
         let post = self.posts.iter().map(|(when, _)| *when).min();
         let own: [Option<(u64, Due)>; 3] = match self.phase {
             Phase::Opening => [
-                after(self.born, self.way.timeout, Due::Handshake),
+                // Until plain text that was sent before TLS has left, it is a send like any other.
+                if self.plain_left > 0 {
+                    after(self.moved_out, limits.send_timeout, Due::Send)
+                } else {
+                    after(self.born, self.way.timeout, Due::Handshake)
+                },
                 // The host has ended it while TLS was on its way up.
                 if self.is_announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
                     after(self.moved_out, limits.close_timeout, Due::Close)

@@ -52,7 +52,9 @@ impl Conn {
             Phase::Over => return News::Nothing,
             Phase::Open | Phase::Closing => {}
         }
-        if let Some(failure) = self.write_queue(tools) {
+        let failure = self.write_queue(tools);
+        let drained = self.release(tools);
+        if let Some(failure) = failure {
             self.fail(&failure);
             return News::Nothing;
         }
@@ -60,7 +62,6 @@ impl Conn {
             self.write_failed(tools);
             return News::Nothing;
         }
-        let drained = self.release(tools);
         if self.has_unsent() {
             self.queue.settle(tools.pool);
         } else if self.link.is_flushed() {
@@ -73,6 +74,8 @@ impl Conn {
     fn flush_opening(&mut self, tools: &mut Tools<'_>) -> News {
         if self.plain_left > 0 {
             self.write_queue(tools);
+            // The handshake's time begins when the plain text has left.
+            self.born = tools.now;
         } else if !self.link.is_flushed() {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
@@ -97,6 +100,10 @@ impl Conn {
         while !wire.link().is_blocked() && wire.link().send_error().is_none() {
             let front = self.queue.front();
             let front = if opening { &front[..front.len().min(self.plain_left)] } else { front };
+            if wire.is_flushed() {
+                // However much is still queued: this has left.
+                self.delivered += std::mem::take(&mut self.in_flight);
+            }
             if front.is_empty() {
                 break;
             }
@@ -128,10 +135,13 @@ impl Conn {
     /// Counts as sent what the kernel has taken; true if the host is to be told.
     fn release(&mut self, tools: &Tools<'_>) -> bool {
         contain::fault("conn: release");
-        if self.in_flight == 0 || !self.link.is_flushed() {
+        if self.link.is_flushed() && self.link.send_error().is_none() {
+            self.delivered += std::mem::take(&mut self.in_flight);
+        }
+        let n = std::mem::take(&mut self.delivered);
+        if n == 0 {
             return false;
         }
-        let n = std::mem::take(&mut self.in_flight);
         Cell::add(&self.cell.bytes_out, n);
         tools.counters.bytes_out.add(n as u64);
         tools.counters.unqueued.add(n as u64);

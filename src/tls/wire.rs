@@ -205,6 +205,11 @@ impl<'a> Wire<'a> {
         self.is_empty() && !self.link.has_news()
     }
 
+    /// Whether everything collected is in the kernel's hands.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.bufs.output.is_empty() && self.link.is_flushed() && self.link.send_errno == 0
+    }
+
     /// Whether enough has been collected that the kernel should have it first.
     pub(crate) fn is_full(&self) -> bool {
         self.bufs.output.len() + self.link.rest_out.len() >= OUTPUT

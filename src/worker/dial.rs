@@ -33,8 +33,8 @@ impl Turn {
             if turn.stopping {
                 shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             }
+            turn.see_to(shard, key);
         });
-        self.settle(shard, key);
     }
 
     /// Tries the next address of a connection.

@@ -46,20 +46,18 @@ impl Turn {
         }
     }
 
-    /// Runs the last callback, and counts it when it has returned.
+    /// Runs the last callback.
     fn tell_end(&mut self, shard: &Shard, key: Key, id: Id) {
         let last = |conn: &mut Conn| (!std::mem::replace(&mut conn.is_told, true)).then(|| conn.verdict());
         let Some(Some(Verdict { reason, code, why })) = shard.ask(key, last) else { return };
         let announced = shard.ask(key, |conn| conn.is_announced) == Some(true);
         let peer = self.contained("the log", |turn| turn.log_end(shard, key, id, announced)).unwrap_or_default();
-        let counters = &shard.inbox().counters;
         if announced {
             let _ = self.contained("on_disconnect", |turn| turn.service.host.on_disconnect(id, reason, &why));
-            counters.ended(reason);
         } else {
+            shard.inbox().counters.handshakes_failed.add(1);
             let tell = |turn: &mut Turn| turn.service.host.on_handshake_failed(id, code, &peer, &why);
             let _ = self.contained("on_handshake_failed", tell);
-            counters.handshakes_failed.add(1);
         }
     }
 
@@ -75,7 +73,8 @@ impl Turn {
         peer
     }
 
-    /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it.
+    /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
+    /// sees the end counted finds nothing under its id any more, and its descriptor closed.
     fn bury(&mut self, shard: &Shard, key: Key) {
         let _ = self.contained("the last look at a socket", |_| {
             shard.step(key, &mut [], |conn, tools| conn.bury(tools));
@@ -88,14 +87,13 @@ impl Turn {
         // From here on all is given back in the reverse order, also while a panic unwinds.
         let _counts = Finally(|| {
             if !is_settled {
-                counters.settled.add(1);
-                if !goes_out {
-                    service.end_handshake()
-                }
+                service.settled(counters, goes_out);
             }
             service.dismiss(ip);
         });
         let _name = Finally(|| lane.forget(key));
+        let ended = conn.is_announced.then(|| conn.verdict().reason);
+        let _end = Finally(|| ended.into_iter().for_each(|reason| counters.ended(reason)));
         let conn = conn;
         let _cell = Finally(|| cell.close());
         contain::fault("retire: give back");
@@ -109,10 +107,10 @@ impl Turn {
     pub(super) fn stop_all(&mut self, shard: &Shard) {
         contain::fault("stop: all");
         for key in shard.keys() {
-            self.work(shard, key, "the stop of a connection", |_| {
-                shard.step(key, &mut [], |conn, tools| conn.close(Verdict::stopped(), tools.now));
+            self.visit_after(shard, key, |conn, tools| {
+                conn.close(Verdict::stopped(), tools.now);
+                true
             });
-            self.visit(shard, key);
         }
     }
 

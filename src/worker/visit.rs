@@ -2,7 +2,7 @@
 
 use super::Turn;
 use super::shard::Shard;
-use crate::conn::{Conn, News, Verdict};
+use crate::conn::{Conn, News, Tools, Verdict};
 use crate::contain;
 use crate::error::{Code, Error};
 use crate::host::{Level, Reason};
@@ -19,35 +19,45 @@ const DRAINS: usize = 4;
 impl Turn {
     /// Does what is due for a connection, and retires it if it is over. A panic ends this connection and no other.
     pub(super) fn visit(&mut self, shard: &Shard, key: Key) {
+        self.visit_after(shard, key, |_, _| true);
+    }
+
+    /// The same, when `news` has told the connection what has happened to it. It answers whether the visit can be now:
+    /// if not, the connection is listed.
+    pub(super) fn visit_after(
+        &mut self,
+        shard: &Shard,
+        key: Key,
+        news: impl FnOnce(&mut Conn, &mut Tools<'_>) -> bool,
+    ) {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
-        shard.set_visiting(Some(key));
         self.work(shard, key, "a connection", |turn| {
             contain::fault("visit: begin");
+            if shard.step(key, &mut [], news) != Some(true) {
+                return shard.list(key);
+            }
+            shard.set_visiting(Some(key));
             shard.absorb(key);
             turn.run_posts(shard, key, id);
             turn.deliver(shard, key, id);
             // What callbacks of other connections, and other threads, asked for meanwhile is seen at the next visit.
             turn.drain(shard, key, id);
+            shard.set_visiting(None);
+            turn.see_to(shard, key);
         });
-        shard.set_visiting(None);
-        self.settle(shard, key);
     }
 
-    /// Does a piece of work for one connection. A defect in it ends this connection and no other.
-    pub(super) fn work<R>(
-        &mut self,
-        shard: &Shard,
-        key: Key,
-        what: &str,
-        work: impl FnOnce(&mut Turn) -> R,
-    ) -> Option<R> {
+    /// Does a piece of work for one connection, and retires it if it is over. A defect ends this connection and no other.
+    pub(super) fn work(&mut self, shard: &Shard, key: Key, what: &str, work: impl FnOnce(&mut Turn)) {
         let done = self.contained(what, work);
-        if let Err(error) = &done {
+        shard.set_visiting(None);
+        if let Err(error) = done {
             let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
             shard.ask(key, |conn| conn.overrule(verdict));
+        }
+        if shard.ask(key, |conn| conn.is_over()) == Some(true) {
             self.retire(shard, key);
         }
-        done.ok()
     }
 
     /// Functions that are due when the visit begins; what they post themselves waits for another turn.
@@ -88,22 +98,14 @@ impl Turn {
         contain::fault("visit: connected");
         let is_first = shard.ask(key, |conn| !std::mem::replace(&mut conn.is_settled, true));
         if is_first == Some(true) {
-            self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
+            let goes_out = shard.ask(key, |conn| conn.goes_out()) == Some(true);
+            self.service.settled(&shard.inbox().counters, goes_out);
         }
         self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
         contain::fault("visit: announce");
         shard.ask(key, |conn| conn.is_announced = true);
         shard.inbox().counters.connects.add(1);
         self.service.host.on_connect(id);
-    }
-
-    /// A connection is no longer on its way up; said once of each. One that goes out did not count among the handshakes,
-    /// which limit what is accepted.
-    pub(super) fn settled(&self, shard: &Shard, goes_out: bool) {
-        shard.inbox().counters.settled.add(1);
-        if !goes_out {
-            self.service.end_handshake();
-        }
     }
 
     /// Sends what is queued, and tells the host if there is room again.
@@ -119,20 +121,16 @@ impl Turn {
         shard.list(key);
     }
 
-    /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
-    pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
-        if shard.ask(key, |conn| conn.is_over()) == Some(true) {
-            return self.retire(shard, key);
-        }
-        self.work(shard, key, "the end of a visit", |turn| turn.see_to(shard, key));
-    }
-
-    fn see_to(&mut self, shard: &Shard, key: Key) {
+    /// Sees to it that the connection is visited when it has to be; one that is over waits for its retirement.
+    pub(super) fn see_to(&mut self, shard: &Shard, key: Key) {
         contain::fault("visit: settle");
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
         let again = shard.step(key, &mut [], |conn, tools| {
             contain::fault("visit: interest");
+            if conn.is_over() {
+                return false;
+            }
             let wanted = conn.wanted_interest();
             if wanted != conn.interest {
                 conn.interest = wanted;
@@ -170,8 +168,8 @@ impl Turn {
         self.work(shard, key, "a new connection", |turn| {
             contain::fault("take_in: watch");
             shard.ask(key, |conn| turn.watch(conn, key));
+            turn.see_to(shard, key);
         });
-        self.settle(shard, key);
     }
 
     /// Begins to watch a connection that was taken in.

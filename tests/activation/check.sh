@@ -41,7 +41,8 @@ hosts() { sed -n 's/^process \([0-9]*\) serves.*/\1/p' "$work/host.log" 2>/dev/n
 
 start_launcher() { # command
   : >"$work/host.log"
-  "$@" >"$work/launcher.log" 2>&1 &
+  : >"$work/launcher.log" # now, and not when the launcher comes to it: the port of the one before stands there
+  "$@" >>"$work/launcher.log" 2>&1 &
   launcher_pid=$!
 }
 

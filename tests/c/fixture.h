@@ -8,8 +8,8 @@
  *
  * A case adds its own behaviour by hooks, which run inside the callbacks after they were noted.
  *
- * The same cases run in a host's own loop when TEST_HOST_DRIVEN is defined for the build and set in
- * the environment: then a thread of the fixture is that host (see fixture_host.c).
+ * The same cases run in a host's own loop when TEST_HOST_DRIVEN is set in the environment: then a
+ * thread of the fixture is that host (see fixture_host.c).
  */
 #ifndef FIXTURE_H
 #define FIXTURE_H

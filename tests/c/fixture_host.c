@@ -7,8 +7,6 @@
 #define _GNU_SOURCE
 #include "fixture.h"
 
-#ifdef TEST_HOST_DRIVEN
-
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -76,28 +74,3 @@ void host_end(struct fixture *f)
     free(host);
     f->host = NULL;
 }
-
-#else
-
-bool host_wanted(void)
-{
-    return false;
-}
-
-struct host *host_start(tlsloop_server *server)
-{
-    (void)server;
-    return NULL;
-}
-
-void host_begin(struct fixture *f)
-{
-    (void)f;
-}
-
-void host_end(struct fixture *f)
-{
-    (void)f;
-}
-
-#endif

@@ -20,7 +20,7 @@ unsigned long measure_sleeps_begun(int thread);
  * valgrind, which replace the allocator and look for leaks themselves, and where libc cannot tell.
  */
 size_t measure_heap(void);
-#define HEAP_SLACK ((size_t)2 << 10)
+#define HEAP_SLACK ((size_t)8 << 10)
 
 /* CHECKs that the heap has not grown since it was `before`. */
 void measure_heap_is_back(size_t before);

@@ -305,7 +305,7 @@ static void the_clients_look_up_has_its_time(void)
     unsigned threads = measure_threads(), descriptors = measure_descriptors();
     tlsloop_client *client = NULL;
     tlsloop_client_config config = to("silent.example", 443);
-    config.connect_timeout_ms = 100;
+    config.connect_timeout_ms = 100 * check_time_factor();
     for (unsigned i = 1; i <= 3; i++) {
         CHECK_FAILS(tlsloop_client_connect(&config, &client), TLSLOOP_ETIMEDOUT, "silent.example");
         EVENTUALLY_EQ(look_ups_under_way(), i);

@@ -166,7 +166,7 @@ static void the_hosts_to_refuse(struct fixture *f, tlsloop_conn conn, const void
 static void l31_in_the_same_segment(void)
 {
     static char text[200000];
-    static const size_t lengths[] = { 1, 100, 16384, 65536, 65537, 100000, sizeof text };
+    static const size_t lengths[] = { 1, 100, 16384, 65536, 65537, 100000, sizeof text - sizeof COMMAND };
     memset(text, 'i', sizeof text);
     memcpy(text, COMMAND, strlen(COMMAND));
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {

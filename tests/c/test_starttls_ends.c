@@ -95,7 +95,7 @@ static void silence(int fd)
 static void check_failure(failing fail, int reason)
 {
     static const enum also nothing = NOTHING;
-    struct fixture *f = starting(&nothing, (tlsloop_server_config){ .handshake_timeout_ms = 700 });
+    struct fixture *f = starting(&nothing, (tlsloop_server_config){ .handshake_timeout_ms = 700 * check_time_factor() });
     int fd = told_to_go(f);
     fail(fd);
     close(fd);

@@ -62,7 +62,8 @@ port_in() { sed -n 's/^listening on \([0-9][0-9]*\)$/\1/p' "$1"; }
 has_spoken() { [[ -n $(port_in "$work/server.log") ]] || is_gone "$server_pid"; }
 
 start_server() { # arguments behind the port
-  "${server[@]}" 0 "$@" >"$work/server.log" 2>&1 &
+  : >"$work/server.log" # now, and not when the server comes to it: the port of the one before stands there
+  "${server[@]}" 0 "$@" >>"$work/server.log" 2>&1 &
   server_pid=$!
   eventually has_spoken || true
   port=$(port_in "$work/server.log")
