@@ -188,15 +188,23 @@ impl Turn {
     /// Does a piece of work. A defect in it is logged, and ends this piece and nothing behind it.
     fn contained<R>(&mut self, what: &str, work: impl FnOnce(&mut Turn) -> R) -> Result<R> {
         let done = contain::run(what, || Ok(work(self)));
+        if let Err(defect) = &done {
+            self.log_defect(defect);
+        }
         // What OpenSSL called could only give an answer.
-        for defect in [done.as_ref().err().cloned(), contain::take_defect()].into_iter().flatten() {
-            // Where even the log fails, nobody can be told.
-            let _ = contain::run("the log", || {
-                self.service.log(Level::Error, || format!("event=defect why=\"{defect}\""));
-                Ok(())
-            });
+        if let Some(defect) = contain::take_defect() {
+            self.log_defect(&defect);
         }
         done
+    }
+
+    #[cold]
+    fn log_defect(&self, defect: &Error) {
+        // Where even the log fails, nobody can be told.
+        let _ = contain::run("the log", || {
+            self.service.log(Level::Error, || format!("event=defect why=\"{defect}\""));
+            Ok(())
+        });
     }
 
     /// One turn: the work that is there. What a defect leaves undone stays where the next turn finds it.

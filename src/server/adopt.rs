@@ -1,6 +1,6 @@
 //! Connections that the host accepted itself.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,6 +54,7 @@ impl Server {
         // Only now nothing can fail any more, and the descriptor is ours.
         let given = socket::take(fd);
         let fd = moved.unwrap_or(given);
+        socket::set_nodelay(fd.as_fd());
         seat.keep();
         let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));

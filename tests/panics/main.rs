@@ -19,6 +19,9 @@ use tlsloop::host::Reason;
 use tlsloop::server::Workers;
 use tlsloop::tls::policy::Policy;
 
+/// More steps than any life of a server has.
+const MOST: u64 = 2000;
+
 /// Steps are counted in the whole process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -35,6 +38,7 @@ fn each_step_panics_and_nobody_else_suffers() {
             while let Some(step) = run(&policy, scene, workers, n) {
                 println!("{scene:?} {workers:?} {n}: {step}");
                 n += 1;
+                assert!(n < MOST, "{scene:?} {workers:?}: somebody takes steps without end");
             }
         }
     }
@@ -59,6 +63,7 @@ fn a_client_that_met_a_defect_is_of_no_use_and_can_be_closed() {
         assert!(said[first..].iter().all(|code| *code == Some(Code::Internal)), "{n}, {step}: {said:?}");
         assert!(eventually(|| self::descriptors() <= descriptors), "{n}, {step}: descriptors");
         n += 1;
+        assert!(n < MOST, "somebody takes steps without end");
     }
     assert!(n > 10, "{n} steps are too few");
     let bystander = stage.connect().expect("nobody else suffers");

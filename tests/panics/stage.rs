@@ -163,12 +163,11 @@ impl Stage {
     pub fn stop(self, what: &str, mut bystander: Client) {
         let grace = if self.scene == Scene::Accepted { PATIENCE } else { Duration::ZERO };
         self.server.request_stop();
-        if let Some(driver) = self.driver {
-            driver.join().expect("no panic crosses");
-        }
-        let server = Arc::into_inner(self.server).expect("the driver has let go");
+        let (server, driver) = (self.server, self.driver);
         let (tell, told) = mpsc::channel();
         let end = thread::spawn(move || {
+            driver.into_iter().for_each(|driver| driver.join().expect("no panic crosses"));
+            let server = Arc::into_inner(server).expect("the driver has let go");
             server.stop(grace).expect("nobody else is in it");
             drop(server);
             // Nobody listens once the test has failed.
