@@ -183,6 +183,11 @@ impl Door {
         self.knocked
     }
 
+    /// Whether it rests until it is told otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        !self.watched && self.rests_until.is_none()
+    }
+
     /// When it is to be watched again.
     pub(crate) fn reopens_at(&self) -> Option<u64> {
         self.rests_until
@@ -264,10 +269,5 @@ impl Door {
         } else {
             Visitor::Rest(is_first, error)
         }
-    }
-
-    /// Stops watching for good. The socket itself is not shut down: another process may share it.
-    pub(crate) fn close(mut self, epoll: &Epoll) {
-        self.rest(epoll, None);
     }
 }
