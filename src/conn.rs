@@ -21,6 +21,7 @@ use crate::cell::{Ask, Cell, Post};
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
+use crate::info::Usual;
 use crate::queue::{Mark, Pool, Queue};
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
@@ -46,6 +47,8 @@ pub(crate) struct Limits {
 /// What a worker lends to the connection that it is working on.
 pub(crate) struct Tools<'a> {
     pub(crate) bufs: &'a mut Buffers,
+    /// What connections have in common.
+    pub(crate) usual: &'a mut Usual,
     /// Where plaintext is put.
     pub(crate) plain: &'a mut [u8],
     pub(crate) pool: &'a mut Pool,

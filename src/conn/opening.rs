@@ -1,7 +1,5 @@
 //! The way up: a PROXY header, a look at what the peer speaks, the handshake. Also the way from plain text to TLS later.
 
-use std::sync::Arc;
-
 use super::dial::Dial;
 use super::{Conn, News, Outbound, Phase, Tools, Verdict};
 use crate::address::Address;
@@ -112,7 +110,7 @@ impl Conn {
             self.opening = *next;
         }
         if let Some(client) = client {
-            self.learn(|facts| facts.balancer = Some(std::mem::replace(&mut facts.peer, client)));
+            self.learn(|facts| facts.balancer = Some(Box::new(std::mem::replace(&mut facts.peer, client))));
         }
     }
 
@@ -180,11 +178,7 @@ impl Conn {
 
     /// What is known of it, with what `change` adds.
     pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = self.cell.facts() {
-            let mut facts = (*facts).clone();
-            change(&mut facts);
-            self.cell.set_facts(Arc::new(facts));
-        }
+        self.cell.learn(change);
     }
 
     fn connected(&mut self, tools: &mut Tools<'_>) -> News {
@@ -197,6 +191,7 @@ impl Conn {
             }
             tools.counters.handshakes.add(1);
             tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
+            let facts = tools.usual.share(facts);
             self.learn(|known| known.tls = Some(facts));
         }
         self.phase = Phase::Open;
