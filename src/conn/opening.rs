@@ -164,7 +164,12 @@ impl Conn {
         contain::fault("conn: shake_hands");
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let step = self.stream.handshake(&mut wire);
-        drop(wire);
+        if matches!(step, Step::Done(())) {
+            // A ticket leaves with the first answer, if there is one at once.
+            wire.hold();
+        } else {
+            drop(wire);
+        }
         match (step, self.link.send_error()) {
             // If the peer said why it left, that counts; else that it cannot be written to.
             (Step::Failed(failure), _) => self.fail(&self.explained(failure)),
