@@ -24,6 +24,7 @@ use crate::host::Reason;
 use crate::id::Id;
 use crate::info::Usual;
 use crate::queue::{Mark, Pool, Queue};
+use crate::rare::Rare;
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
@@ -136,7 +137,7 @@ pub(crate) struct Conn {
     outbound: Outbound,
     verdict: Option<Box<Verdict>>,
     /// Functions to run, each with its time, in the order of posting.
-    posts: Vec<(u64, Post)>,
+    posts: Rare<(u64, Post)>,
     idle_timeout: Option<u64>,
     born: u64,
     moved_in: u64,
@@ -185,7 +186,7 @@ impl Conn {
             inbound: Inbound::Open,
             outbound: Outbound::Open,
             verdict: None,
-            posts: Vec::new(),
+            posts: Rare::new(),
             idle_timeout: tools.limits.idle_timeout,
             born: tools.now,
             moved_in: tools.now,
@@ -311,7 +312,7 @@ impl Conn {
                 self.idle_timeout = ms;
                 self.moved_in = now;
             }
-            Ask::Post(ms, post) => self.posts.push((now.saturating_add(ms), post)),
+            Ask::Post(ms, post) => self.posts.list().push((now.saturating_add(ms), post)),
         }
     }
 
@@ -331,8 +332,10 @@ impl Conn {
         if self.posts.is_empty() {
             return Vec::new();
         }
-        let (mut due, later): (Vec<_>, Vec<_>) = self.posts.drain(..).partition(|(when, _)| *when <= now);
-        self.posts = later;
+        let (mut due, mut later): (Vec<_>, Vec<_>) = self.posts.take().into_iter().partition(|(when, _)| *when <= now);
+        if !later.is_empty() {
+            self.posts.list().append(&mut later);
+        }
         due.sort_by_key(|(when, _)| *when);
         due.into_iter().map(|(_, post)| post).collect()
     }

@@ -17,7 +17,7 @@ pub(crate) enum Opening {
     /// An address that answers, to go out to.
     Dialing(Box<Dial>),
     /// A PROXY header; what comes behind it is the rest.
-    Introduction(Box<Reader>, Box<Opening>),
+    Introduction(Box<(Reader, Opening)>),
     /// Nothing: it carries plain text from the start.
     Plain,
     /// The first bytes, which tell TLS from plain text.
@@ -79,11 +79,11 @@ impl Conn {
     }
 
     fn read_introduction(&mut self, tools: &mut Tools<'_>) -> News {
-        let Opening::Introduction(reader, _) = &mut self.opening else { return News::Nothing };
+        let Opening::Introduction(introduction) = &mut self.opening else { return News::Nothing };
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let progress = loop {
             let Some(bytes) = wire.peek(1) else { break Progress::NeedMore };
-            let (used, progress) = reader.feed(bytes);
+            let (used, progress) = introduction.0.feed(bytes);
             wire.consume(used);
             if !matches!(progress, Progress::NeedMore) {
                 break progress;
@@ -107,8 +107,8 @@ impl Conn {
     /// The header named the client, or said that the real peer counts.
     fn introduced(&mut self, client: Option<Address>) {
         let opening = std::mem::replace(&mut self.opening, Opening::Plain);
-        if let Opening::Introduction(_, next) = opening {
-            self.opening = *next;
+        if let Opening::Introduction(introduction) = opening {
+            self.opening = introduction.1;
         }
         if let Some(client) = client {
             self.learn(|facts| facts.balancer = Some(Box::new(std::mem::replace(&mut facts.peer, client))));

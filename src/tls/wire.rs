@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::raw::Transport;
 use crate::contain;
+use crate::rare::Rare;
 use crate::sys::socket;
 
 /// How much one `recv` asks for.
@@ -22,8 +23,8 @@ const RECVS: u8 = 1;
 /// The socket of a connection and what is known of it.
 pub(crate) struct Link {
     fd: OwnedFd,
-    rest_in: Vec<u8>,
-    rest_out: Vec<u8>,
+    rest_in: Rare<u8>,
+    rest_out: Rare<u8>,
     /// The kernel had no more when asked last, and has not said otherwise since.
     dry: bool,
     /// The peer's end stands behind the bytes, so a short read is not the last one.
@@ -47,8 +48,8 @@ impl Link {
     pub(crate) fn new(fd: OwnedFd) -> Link {
         Link {
             fd,
-            rest_in: Vec::new(),
-            rest_out: Vec::new(),
+            rest_in: Rare::new(),
+            rest_out: Rare::new(),
             // The registration itself tells if there is something already.
             dry: true,
             end_near: false,
@@ -161,7 +162,7 @@ impl Link {
 
     /// Reads and drops what has come; true when nothing more will.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
-        self.rest_in = Vec::new();
+        self.rest_in.take();
         let mut wire = Wire::new(self, bufs);
         while wire.fill() {
             wire.bufs.start = wire.bufs.end;
@@ -197,16 +198,13 @@ pub(crate) struct Wire<'a> {
 impl<'a> Wire<'a> {
     /// Joins a connection's link with the worker's buffers.
     pub(crate) fn new(link: &'a mut Link, bufs: &'a mut Buffers) -> Wire<'a> {
-        bufs.start = 0;
-        bufs.end = link.rest_in.len();
+        (bufs.start, bufs.end) = (0, link.rest_in.len());
         if bufs.end > 0 {
-            bufs.input[..bufs.end].copy_from_slice(&link.rest_in);
-            link.rest_in = Vec::new();
+            bufs.input[..bufs.end].copy_from_slice(&link.rest_in.take());
         }
         if !link.blocked && !link.rest_out.is_empty() {
             // It leaves with what follows it.
-            bufs.output.extend_from_slice(&link.rest_out);
-            link.rest_out = Vec::new();
+            bufs.output.append(&mut link.rest_out.take());
         }
         Wire { link, bufs, recvs: RECVS, holds: false }
     }
@@ -247,9 +245,9 @@ impl<'a> Wire<'a> {
             return 0;
         }
         let taken = self.send();
-        if self.link.send_errno == 0 {
+        if self.link.send_errno == 0 && taken < self.bufs.output.len() {
             // While the kernel takes nothing, older bytes may wait there.
-            self.link.rest_out.extend_from_slice(&self.bufs.output[taken..]);
+            self.link.rest_out.list().extend_from_slice(&self.bufs.output[taken..]);
         }
         self.bufs.output.clear();
         taken
@@ -356,13 +354,13 @@ impl Transport for Wire<'_> {
 
 impl Drop for Wire<'_> {
     fn drop(&mut self) {
-        if self.holds {
-            self.link.rest_out.append(&mut self.bufs.output);
-        } else {
+        if !self.holds {
             self.flush();
+        } else if !self.bufs.output.is_empty() {
+            self.link.rest_out.list().append(&mut self.bufs.output);
         }
         if !self.is_empty() {
-            self.link.rest_in = self.bufs.input[self.bufs.start..self.bufs.end].to_vec();
+            self.link.rest_in.list().extend_from_slice(&self.bufs.input[self.bufs.start..self.bufs.end]);
         }
         (self.bufs.start, self.bufs.end) = (0, 0);
     }
