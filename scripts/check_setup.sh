@@ -62,7 +62,7 @@ case_is() {
 
 case_is 'nothing is missing: no package manager is called and nothing is said'
 for name in apt-get dnf apk zypper; do manager "$name"; done
-for set_name in lib demo lint test full; do
+for set_name in lib demo install lint test full; do
   setup "$set_name"
   expect_status 0
   expect_nothing_asked
@@ -141,6 +141,11 @@ tool rustc 'echo "rustc 1.63.0"'
 setup lib
 expect_status 1
 expect_said 'Rust 1.63.0 is too old'
+
+case_is 'what is built already is installed without Rust'
+rm "$machine/cargo" "$machine/rustc"
+setup install
+if [[ -f build/lib/libtlsloop.so.0 ]]; then expect_status 0; else expect_said 'Rust is missing'; fi
 
 case_is 'rustup has no toolchain yet'
 tool cargo "[ -e $work/toolchain ]"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|lint|test|full
+#   scripts/setup.sh lib|demo|install|lint|test|full
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -22,6 +22,7 @@ fail() {
 
 lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
+install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
 test_wants='cxx clang tcc valgrind sanitizers haproxy'
@@ -31,10 +32,11 @@ rust_parts=''
 case "${1:-}" in
   lib) needs=$lib ;;
   demo) needs=$demo ;;
+  install) needs=$install ;;
   lint) needs=$lint rust_parts='fmt clippy' ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|lint|test|full' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -235,8 +237,9 @@ check_rust_parts() { # fmt, clippy
 
 # --- Do it -----------------------------------------------------------------------------------------------------
 
-# Before the packages: their installation would be in vain.
-check_rust
+# Before the packages: their installation would be in vain. What is built already needs no compiler: "sudo make install"
+# runs as somebody who may have none.
+{ [ "$1" = install ] && [ -f build/lib/libtlsloop.so.0 ]; } || check_rust
 # shellcheck disable=SC2086 # lists of words, here and below
 check_rust_parts $rust_parts
 
