@@ -25,7 +25,7 @@ demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff'
 
 wants=''
 rust_parts=''
@@ -97,6 +97,7 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    abidiff) echo 'the tools of libabigail (abidiff)' ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
@@ -137,6 +138,9 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:abidiff) echo abigail-tools ;;
+    zypper:abidiff) echo libabigail-tools ;;
+    *:abidiff) echo libabigail ;;
     *) echo "$2" ;;
   esac
 }
