@@ -12,7 +12,7 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full lint header clean help built-examples
+.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -42,6 +42,12 @@ lint: setup-lint              ## format, lints, documentation, header drift, scr
 
 header: setup-lib             ## write include/tlsloop.h anew from the Rust source
 	bash scripts/header.sh
+
+bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
+	bash bench/run.sh
+
+bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
+	bash bench/publish.sh
 
 clean:                        ## remove everything that was built
 	rm -rf build
