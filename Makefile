@@ -8,7 +8,11 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header bench bench-publish clean help built-examples
+# Where "make install" puts things, by the names that packagers use.
+PREFIX ?= /usr/local
+INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
+
+.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -20,6 +24,12 @@ examples: lib                 ## build the C examples into build/examples
 demo: setup-demo              ## show a C echo server and its client at work, over TLS
 	@$(MAKE) --no-print-directory examples
 	bash scripts/demo.sh build/examples
+
+install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR if that is set
+	$(INSTALL)
+
+install-strip: setup-install  ## the same without symbols for debuggers
+	$(INSTALL) --strip
 
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh

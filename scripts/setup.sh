@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|lint|test|full|bench|counts
+#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -22,9 +22,10 @@ fail() {
 
 lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
+install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
@@ -33,12 +34,13 @@ rust_parts=''
 case "${1:-}" in
   lib) needs=$lib ;;
   demo) needs=$demo ;;
+  install) needs=$install ;;
   lint) needs=$lint rust_parts='fmt clippy' ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|lint|test|full|bench|counts' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -103,6 +105,7 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    abidiff) echo 'the tools of libabigail (abidiff)' ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
@@ -146,6 +149,9 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:abidiff) echo abigail-tools ;;
+    zypper:abidiff) echo libabigail-tools ;;
+    *:abidiff) echo libabigail ;;
     apt-get:stunnel) echo stunnel4 ;;
     apt-get:libevent-headers | apk:libevent-headers) echo libevent-dev ;;
     *:libevent-headers) echo libevent-devel ;;
@@ -256,8 +262,9 @@ check_rust_parts() { # fmt, clippy
 
 # --- Do it -----------------------------------------------------------------------------------------------------
 
-# Before the packages: their installation would be in vain.
-check_rust
+# Before the packages: their installation would be in vain. What is built already needs no compiler: "sudo make install"
+# runs as somebody who may have none.
+{ [ "$1" = install ] && [ -f build/lib/libtlsloop.so.0 ]; } || check_rust
 # shellcheck disable=SC2086 # lists of words, here and below
 check_rust_parts $rust_parts
 
