@@ -92,7 +92,7 @@ static void a_response_that_is_out_of_date(void)
 
 static void responses_that_cannot_be_used(void)
 {
-    unsigned char text[8192];
+    unsigned char text[8192] = { 0 };
     struct cast c = cast();
     const char *good = keys_ocsp(&c.root, &c.a, OCSP_GOOD), *other = keys_ocsp(&c.root, &c.b, OCSP_GOOD);
     const char *later = keys_ocsp(&c.root, &c.a, OCSP_LATER), *empty = keys_file("empty.ocsp", "", 0);
