@@ -1,5 +1,7 @@
 //! Connections that the host accepted itself.
 
+use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,18 +19,7 @@ use crate::sys::socket;
 impl Server {
     /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
     pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
-        let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
-        match socket::with_raw(fd, socket::is_listening).map_err(told)? {
-            Some(false) => {}
-            Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
-            None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),
-        }
-        let peer = socket::with_raw(fd, |fd| {
-            let peer = socket::peer_address(fd)?;
-            // A peer of a unix socket has no name of its own.
-            if let Address::Unix(_) = peer { socket::local_address(fd) } else { Ok(peer) }
-        });
-        let peer = peer.map_err(told)?;
+        let peer = connected_to(fd)?;
         if self.service.stage() == Stage::Stopping {
             return Err(Error::closed());
         }
@@ -38,29 +29,62 @@ impl Server {
             }
             trusted => trusted.is_some(),
         };
-        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
+        let admitted_as = self.count_in(&peer, proxied)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
         let inbox = &self.service.inboxes[number];
         let named = socket::with_raw(fd, socket::adopt_flags)
-            .map_err(told)
+            .map_err(told(fd))
             .and_then(|()| inbox.lane().ok_or_else(Error::closed))
             .and_then(|lane| {
                 let named = lane.name().map(|name| (lane, name));
                 named.ok_or_else(|| Error::state("the worker has no room for another connection"))
             });
-        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(None))?;
+        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(admitted_as))?;
         let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
-        let moved = moved.map_err(told).inspect_err(|_| {
+        let moved = moved.map_err(told(fd)).inspect_err(|_| {
             lane.forget(key);
-            self.service.dismiss(None);
+            self.service.dismiss(admitted_as);
         })?;
         // Only now nothing can fail any more, and the descriptor is ours.
         let given = socket::take(fd);
         let fd = moved.unwrap_or(given);
-        let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
+        let facts = Facts { is_invited: true, ..Facts::new(peer, admitted_as) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);
         inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
     }
+
+    /// Counts a connection within the limits; behind a balancer, it is not known yet for which address.
+    fn count_in(&self, peer: &Address, proxied: bool) -> Result<Option<IpAddr>> {
+        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
+        let counted = self.service.admit_ip(if proxied { None } else { peer.ip() });
+        counted.map_err(|_| {
+            self.service.dismiss(None);
+            Error::state(format!("{peer}: the limit of connections from its address is reached"))
+        })
+    }
+}
+
+/// The other end of a connected stream socket, which is all that can be adopted.
+fn connected_to(fd: RawFd) -> Result<Address> {
+    if fd < 0 {
+        return Err(Error::invalid(format!("fd {fd}: not a descriptor")));
+    }
+    match socket::with_raw(fd, socket::is_listening).map_err(told(fd))? {
+        Some(false) => {}
+        Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),
+        None => return Err(Error::invalid(format!("fd {fd}: not a stream socket"))),
+    }
+    let peer = socket::with_raw(fd, |fd| {
+        let peer = socket::peer_address(fd)?;
+        // A peer of a unix socket has no name of its own.
+        if let Address::Unix(_) = peer { socket::local_address(fd) } else { Ok(peer) }
+    });
+    peer.map_err(told(fd))
+}
+
+/// The system's words about a descriptor of the host's.
+fn told(fd: RawFd) -> impl Fn(io::Error) -> Error {
+    move |error| Error::new(Code::Invalid, format!("fd {fd}: {error}"))
 }

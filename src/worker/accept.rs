@@ -94,16 +94,18 @@ impl Turn {
 
     /// Whether a client is taken: the limit for its address, then the host. Answers the address that it counts for.
     pub(super) fn invite(&self, shard: &Shard, client: &Address) -> Option<Option<IpAddr>> {
-        let counters = &shard.inbox().counters;
-        let Ok(admitted_as) = self.service.admit_ip(client.ip()) else {
-            counters.refused_per_ip.add(1);
-            return None;
-        };
+        let admitted_as = self.count_in(shard, client)?;
         if self.service.host.wants_accept() && !self.service.host.on_accept(&client.to_string()) {
             self.service.dismiss_ip(admitted_as);
-            counters.refused_callback.add(1);
+            shard.inbox().counters.refused_callback.add(1);
             return None;
         }
         Some(admitted_as)
+    }
+
+    /// Counts a client for its address, within the limit.
+    pub(super) fn count_in(&self, shard: &Shard, client: &Address) -> Option<Option<IpAddr>> {
+        let counted = self.service.admit_ip(client.ip());
+        counted.inspect_err(|_| shard.inbox().counters.refused_per_ip.add(1)).ok()
     }
 }

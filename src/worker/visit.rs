@@ -153,13 +153,17 @@ impl Turn {
     /// The client behind a balancer is known: now the limits and the host decide, as they do at once for others.
     fn welcome_client(&self, shard: &Shard, key: Key) {
         let Some(facts) = shard.ask(key, |conn| conn.cell().facts()).flatten() else { return };
-        if facts.is_invited {
-            return;
-        }
-        match self.invite(shard, &facts.peer) {
-            Some(admitted_as) => shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = admitted_as)),
-            None => shard.ask(key, |conn| conn.refuse()),
-        };
+        // One that the host handed in it is not asked about; but it has the id, so it is told of the limit.
+        let is_invited = facts.is_invited;
+        let counted = if is_invited { self.count_in(shard, &facts.peer) } else { self.invite(shard, &facts.peer) };
+        shard.ask(key, |conn| match counted {
+            Some(admitted_as) => conn.learn(|facts| facts.admitted_as = admitted_as),
+            None if is_invited => {
+                let why = "the limit of connections from the client's address is reached";
+                conn.finish(Verdict::new(Reason::Aborted, Code::State, why));
+            }
+            None => conn.refuse(),
+        });
     }
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.
