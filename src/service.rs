@@ -92,6 +92,15 @@ pub(crate) struct Terms {
     pub(crate) max_per_ip: usize,
 }
 
+/// A place among the handshakes that is kept until somebody has come, who then counts, or nobody has.
+pub(crate) struct Place(Arc<Service>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.end_handshake();
+    }
+}
+
 impl Service {
     /// A service that has not begun.
     pub(crate) fn new(
@@ -216,6 +225,13 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// A place among the handshakes for whoever comes next; `None` when there is none.
+    pub(crate) fn reserve_handshake(self: Arc<Service>) -> Option<Place> {
+        let one_more = |count| (count < self.max_handshakes).then_some(count + 1);
+        self.handshakes.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Place(self))
     }
 
     /// A handshake has begun.

@@ -83,7 +83,7 @@ impl Turn {
     }
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
-    /// sees the end counted finds nothing under its id any more, and its descriptor closed.
+    /// sees the end counted finds nothing under its id any more, its descriptor closed, and its place in the limits free.
     fn bury(&mut self, shard: &Shard, key: Key, announced: bool, count: impl FnOnce(&Counters)) {
         shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         let Some(conn) = shard.remove(key) else { return };
@@ -96,12 +96,12 @@ impl Turn {
         let goes_out = conn.goes_out();
         cell.close();
         drop(conn);
+        self.service.dismiss(ip);
         count(&shard.inbox().counters);
         shard.lane().forget(key);
         if !announced {
             self.settled(shard, goes_out);
         }
-        self.service.dismiss(ip);
     }
 
     /// Begins the end of every connection, in good order as far as the grace allows.

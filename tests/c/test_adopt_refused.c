@@ -183,7 +183,7 @@ static void reset(int *fd)
 static void fails(void (*peer)(int *fd), int code)
 {
     struct fixture *f = without_listener((struct options){
-        .on.handshake_failed = note_failure, .config.handshake_timeout_ms = 300 });
+        .on.handshake_failed = note_failure, .config.handshake_timeout_ms = 300 * check_time_factor() });
     int ends[2];
     char own[64];
     struct record r;
