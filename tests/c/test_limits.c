@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "dial.h"
 #include "fixture.h"
+#include "keys.h"
 #include "peer.h"
 #include "stage.h"
 
@@ -279,7 +280,7 @@ static void every_end_makes_room(void)
 static void no_address_no_limit_for_it(void)
 {
     char path[160], address[170];
-    snprintf(path, sizeof path, "/tmp/tlsloop-limits-%ld.sock", (long)getpid());
+    snprintf(path, sizeof path, "%s/limits.sock", keys_dir());
     snprintf(address, sizeof address, "unix:%s", path);
     struct fixture *f = plain((tlsloop_server_config){ .address = address, .max_connections_per_ip = 1, .max_connections = 4 });
     int in[4];
