@@ -5,6 +5,7 @@
 #include "peer.h"
 
 int dial_from(const char *address, int port); /* 127.0.0.x, to 127.0.0.1 */
+int dial_six(int port);                       /* to ::1; -1: nobody listens there, or no IPv6 */
 int dial_unix(const char *path);
 int dial_unix_try(const char *path); /* -1: nobody listens there */
 void dial_pair(int ends[2]);         /* a stream socketpair, waits limited on the first end */

@@ -6,11 +6,8 @@
 #include "peer.h"
 #include "stage.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -198,19 +195,6 @@ static void silent_peers_lose_their_places(void)
     close(silent[1]);
     EVENTUALLY_EQ(f->disconnects, 1);
     fixture_stop(f);
-}
-
-static int dial_six(int port)
-{
-    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-        close(fd);
-        return -1;
-    }
-    tcp_limits(fd);
-    return fd;
 }
 
 /* max_connections_per_ip, of IPv4 and IPv6 behind one dual-stack listener; other addresses are not concerned. */
