@@ -186,6 +186,11 @@ impl Door {
         self.rests_until
     }
 
+    /// Whether accepting failed, and waits for its time.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.rests_until.is_some()
+    }
+
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.
     pub(crate) fn rest(&mut self, epoll: &Epoll, until: Option<u64>) {
         if std::mem::replace(&mut self.watched, false) {

@@ -224,8 +224,9 @@ impl Turn {
     }
 
     fn has_leftovers(&self, shard: &Shard) -> bool {
+        let has_visitors = self.door.as_ref().is_some_and(|door| !door.has_failed());
         shard.has_listed()
-            || (self.service.stage() >= Stage::Draining && self.door.is_some())
+            || (self.service.stage() >= Stage::Draining && has_visitors)
             || (self.service.stage() == Stage::Stopping && !self.stopping)
     }
 

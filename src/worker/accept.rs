@@ -27,7 +27,7 @@ impl Turn {
             }
             let Some(door) = &mut self.door else { return };
             door.resume(&self.epoll, shard.now());
-            if !door.has_knocked() && !draining {
+            if door.has_failed() || !(door.has_knocked() || draining) {
                 return;
             }
             // Reserved before somebody is taken, so that several workers do not take more than there may be.
