@@ -10,7 +10,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::conn::{Limits, Opening};
-use crate::host::{Host, Level};
+use crate::host::{self, Host, Level};
 use crate::inbox::Inbox;
 use crate::proxy::Reader;
 use crate::sys::terminal;
@@ -182,6 +182,7 @@ impl Service {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
         if level <= self.log_level {
+            let _called = host::enter();
             self.host.on_log(level, &line);
         }
     }

@@ -200,7 +200,7 @@ pub unsafe extern "C" fn tlsloop_server_adopt(
 ) -> c_int {
     guard("tlsloop_server_adopt", || {
         // SAFETY: the caller's promise.
-        unsafe { self::server(server)? }.adopt(fd, data.addr(), |id| {
+        unsafe { self::server(server)? }.adopt(fd, data.expose_provenance(), |id| {
             if !out.is_null() {
                 // SAFETY: the caller's promise.
                 unsafe { out.write(id.to_u64()) }
