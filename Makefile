@@ -8,7 +8,7 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header clean help built-examples
+.PHONY: lib examples demo test test-full scan lint header clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -26,6 +26,10 @@ test: setup-test              ## run every test, in Rust and in C
 
 test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
 	bash scripts/test_full.sh
+
+scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
+	@$(MAKE) --no-print-directory examples
+	bash tests/scan/check.sh build/examples
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh

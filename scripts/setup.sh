@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|lint|test|full
+#   scripts/setup.sh lib|demo|lint|test|full|scan
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
 #
 # In continuous integration (CI=true) everything in the set is required. At the desk the tools that only widen
-# the tests (other compilers, valgrind, the sanitizers' run-time libraries) may stay away, and that is said.
+# the tests (other compilers, valgrind, the sanitizers' run-time libraries, scanners) may stay away, and that is said.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -34,7 +34,8 @@ case "${1:-}" in
   lint) needs=$lint rust_parts='fmt clippy' ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|lint|test|full' ;;
+  scan) needs="$demo python" wants='testssl python-venv' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|lint|test|full|scan' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -81,6 +82,9 @@ present() {
     openssl-headers) openssl_headers_are_there ;;
     # Debian keeps it where only root looks.
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
+    python) have python3 ;;
+    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
+    testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac
@@ -96,6 +100,9 @@ describe() {
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
+    python) echo 'Python 3 (python3)' ;;
+    python-venv) echo "Python's module venv, for sslyze" ;;
+    testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
   esac
@@ -135,6 +142,11 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    *:python) echo python3 ;;
+    apt-get:python-venv) echo python3-venv ;;
+    *:python-venv) echo python3 ;;
+    dnf:testssl) echo testssl ;;
+    *:testssl) echo testssl.sh ;;
     *) echo "$2" ;;
   esac
 }
