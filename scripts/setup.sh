@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts
+#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
 #
 # In continuous integration (CI=true) everything in the set is required. At the desk the tools that only widen
-# the tests (other compilers, valgrind, the sanitizers' run-time libraries) may stay away, and that is said.
+# the tests (other compilers, valgrind, the sanitizers' run-time libraries, scanners) may stay away, and that is said.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -40,7 +40,8 @@ case "${1:-}" in
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts' ;;
+  scan) needs="$demo python" wants='testssl python-venv' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -91,6 +92,9 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
+    python) have python3 ;;
+    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
+    testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac
@@ -110,6 +114,9 @@ describe() {
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
+    python) echo 'Python 3 (python3)' ;;
+    python-venv) echo "Python's module venv, for sslyze" ;;
+    testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
   esac
@@ -162,6 +169,11 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
+    *:python) echo python3 ;;
+    apt-get:python-venv) echo python3-venv ;;
+    *:python-venv) echo python3 ;;
+    dnf:testssl) echo testssl ;;
+    *:testssl) echo testssl.sh ;;
     *) echo "$2" ;;
   esac
 }
