@@ -35,7 +35,7 @@ new_machine() {
   for name in sh env dirname sed mktemp cat rm head chmod; do
     ln -s "$(command -v "$name")" "$machine/$name"
   done
-  for name in bash cc g++ clang tcc valgrind haproxy pkg-config openssl shellcheck readelf nm perl; do
+  for name in bash cc g++ clang tcc valgrind haproxy curl gnutls-cli python3 pkg-config openssl shellcheck readelf nm perl; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'

@@ -24,7 +24,7 @@ lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy'
+test_wants='cxx clang tcc valgrind sanitizers haproxy curl gnutls-cli python3'
 
 wants=''
 rust_parts=''
@@ -95,6 +95,7 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
@@ -135,6 +136,9 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:gnutls-cli) echo gnutls-bin ;;
+    zypper:gnutls-cli) echo gnutls ;;
+    *:gnutls-cli) echo gnutls-utils ;;
     *) echo "$2" ;;
   esac
 }
