@@ -25,7 +25,7 @@ demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
@@ -40,7 +40,7 @@ case "${1:-}" in
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
-  scan) needs="$demo python" wants='testssl python-venv' ;;
+  scan) needs="$demo python3" wants='testssl python-venv' ;;
   *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan' ;;
 esac
 if [ "${CI:-}" = true ]; then
@@ -92,7 +92,6 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
-    python) have python3 ;;
     python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
     testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
@@ -110,11 +109,11 @@ describe() {
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
     abidiff) echo 'the tools of libabigail (abidiff)' ;;
+    gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
-    python) echo 'Python 3 (python3)' ;;
     python-venv) echo "Python's module venv, for sslyze" ;;
     testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
@@ -169,11 +168,13 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
-    *:python) echo python3 ;;
     apt-get:python-venv) echo python3-venv ;;
     *:python-venv) echo python3 ;;
     dnf:testssl) echo testssl ;;
     *:testssl) echo testssl.sh ;;
+    apt-get:gnutls-cli) echo gnutls-bin ;;
+    zypper:gnutls-cli) echo gnutls ;;
+    *:gnutls-cli) echo gnutls-utils ;;
     *) echo "$2" ;;
   esac
 }
