@@ -155,6 +155,8 @@ pub(crate) struct Door {
     key: Key,
     /// The kernel says that somebody waits.
     knocked: bool,
+    /// How many a turn may take.
+    share: usize,
     /// Registered; not while accepting rests.
     watched: bool,
     rests_until: Option<u64>,
@@ -169,8 +171,8 @@ impl Door {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
         let delays_writes = socket::delays_writes(listener.as_fd());
-        let (knocked, watched, rests_until, exhausted) = (false, true, None, false);
-        Ok(Door { listener, reserve, key, knocked, watched, rests_until, exhausted, delays_writes })
+        let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
+        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, delays_writes })
     }
 
     /// Somebody waits.
@@ -181,6 +183,18 @@ impl Door {
     /// Whether it is worth looking.
     pub(crate) fn has_knocked(&self) -> bool {
         self.knocked
+    }
+
+    /// How many to take now: one, and more if somebody still waited after the last turn. To find nobody costs a call, too.
+    pub(crate) fn share(&mut self, most: usize) -> usize {
+        let share = if self.knocked { self.share } else { 1 };
+        self.share = if self.knocked { most.min(share * 2) } else { 1 };
+        share
+    }
+
+    /// The turn's share is used up: whether more wait, the kernel will say.
+    pub(crate) fn forget_knock(&mut self) {
+        self.knocked = false;
     }
 
     /// Whether it rests until it is told otherwise.
@@ -226,7 +240,7 @@ impl Door {
             }
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN) => {
-                    self.knocked = false;
+                    (self.knocked, self.share) = (false, 1);
                     Visitor::Nobody
                 }
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),

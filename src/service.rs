@@ -131,7 +131,7 @@ impl Service {
             Mode::Plain | Mode::StartTls => Opening::Plain,
             Mode::Detect => Opening::Detection,
         };
-        if proxied { Opening::Introduction(Box::new(Reader::new()), Box::new(opening)) } else { opening }
+        if proxied { Opening::Introduction(Box::new((Reader::new(), opening))) } else { opening }
     }
 
     /// How far it has gone.

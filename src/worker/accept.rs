@@ -11,10 +11,10 @@ use crate::contain;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
-use crate::listener::{REST, Visitor};
+use crate::listener::{Door, REST, Visitor};
 use crate::service::{Seat, Stage};
 
-/// How many connections one turn takes.
+/// How many connections one turn takes at most.
 const ACCEPTS: usize = 16;
 
 impl Turn {
@@ -22,7 +22,9 @@ impl Turn {
     pub(super) fn accept(&mut self, shard: &Shard) {
         contain::fault("turn: accept");
         let draining = self.service.stage() >= Stage::Draining;
-        for _ in 0..ACCEPTS {
+        let Some(door) = &mut self.door else { return };
+        let share = if draining { ACCEPTS } else { door.share(ACCEPTS) };
+        for _ in 0..share {
             if self.service.is_busy() && !draining {
                 // At the limit of handshakes: whoever ends one wakes us.
                 return self.door.iter_mut().for_each(|door| door.rest(&self.epoll, None));
@@ -52,6 +54,7 @@ impl Turn {
                 }
             }
         }
+        self.door.iter_mut().for_each(Door::forget_knock);
     }
 
     /// Accepts no more. The socket itself is not shut down: another process may share it.
