@@ -28,7 +28,7 @@ static unsigned logged(const char *peer, const char *limit)
 {
     char line[256];
     unsigned n = 0;
-    snprintf(line, sizeof line, "event=refused peer=%s by=\"%s\"\n", peer, limit);
+    snprintf(line, sizeof line, "event=refused peer=%s by=%s\n", peer, limit);
     pthread_mutex_lock(&mutex);
     for (const char *at = log_text; (at = strstr(at, line)) != NULL; at++) n++;
     pthread_mutex_unlock(&mutex);
