@@ -186,11 +186,10 @@ impl Door {
 
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.
     pub(crate) fn rest(&mut self, epoll: &Epoll, until: Option<u64>) {
-        if std::mem::replace(&mut self.watched, false) {
-            let _ = epoll.remove(self.listener.as_fd());
-        }
+        // What cannot be taken away stays watched, and the next knock tries again.
+        self.watched = self.watched && epoll.remove(self.listener.as_fd()).is_err();
         self.knocked = false;
-        self.rests_until = until;
+        self.rests_until = until.filter(|_| !self.watched);
     }
 
     /// Watches again, if it rested and its time has come.
@@ -229,8 +228,7 @@ impl Door {
                     | libc::ENONET
                     | libc::EHOSTDOWN
                     | libc::EHOSTUNREACH
-                    | libc::EOPNOTSUPP
-                    | libc::EPERM,
+                    | libc::EOPNOTSUPP,
                 ) => Visitor::Left,
                 _ => Visitor::Rest(!std::mem::replace(&mut self.exhausted, true), error),
             },

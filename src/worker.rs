@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::exit::Busy;
 use crate::host::Level;
 use crate::inbox::{Inbox, Note};
-use crate::listener::Door;
+use crate::listener::{Door, REST};
 use crate::registry;
 use crate::service::{Service, Stage};
 use crate::slab::Key;
@@ -211,6 +211,9 @@ impl Turn {
         self.ready.clear();
         if let Err(error) = waited {
             self.service.log(Level::Error, || format!("event=wait_failed why=\"epoll_wait: {error}\""));
+            // What cannot wait must not spin either.
+            let rest = if let Timeout::Millis(ms) = timeout { REST.min(ms.into()) } else { REST };
+            std::thread::sleep(Duration::from_millis(rest));
             return;
         }
         for event in self.events.iter() {
@@ -337,7 +340,8 @@ impl Turn {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);
-        if let Err(error) = clock.set(u64::try_from(wait).ok()) {
+        let ms = u64::try_from(wait).ok();
+        if let Err(error) = clock.set(ms).or_else(|_| clock.set(ms)) {
             self.service.log(Level::Error, || format!("event=clock_failed why=\"timerfd_settime: {error}\""));
         }
     }

@@ -16,6 +16,9 @@ typedef void (*stage_hook)(struct fixture *f, tlsloop_conn conn);
  * NULL; the callback is noted as 't' in record.order. Up to 16 at a time, never freed. */
 struct fixture *stage_start(struct options options, stage_hook on_tls);
 
+/* The same, where a start may fail: NULL, and nothing is left. The code is tlsloop_server_start's. */
+struct fixture *stage_try_start(struct options options, stage_hook on_tls, int *code);
+
 unsigned stage_tls_ups(struct fixture *f); /* how many on_tls there were */
 
 /* Starts what cannot start: the code that tlsloop_server_start answers. */
