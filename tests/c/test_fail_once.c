@@ -141,6 +141,30 @@ static void l06_sending_fails(void)
     EACH_ERROR_OF(SEND);
 }
 
+/* "RESET: RST, or a failed write", also if the peer knows of nothing and stays. */
+static void l09_a_failed_write_is_a_reset(void)
+{
+    begin();
+    for (int e = 0; interposed[SEND].errors[e]; e++) {
+        int error = interposed[SEND].errors[e];
+        if (error == EAGAIN || error == EINTR) continue;
+        struct fixture *f = fixture_start((struct options){
+            .on.worker_start = mark_worker, .around = mark_call, .config.tls = policy });
+        struct peer p = peer_connect(f->port);
+        CHECK(peer_echo(&p, "before"));
+        interpose_arm(SEND, 1, error, false);
+        CHECK(peer_send(&p, "after", 5));
+        EVENTUALLY_EQ(f->disconnects, 1);
+        CHECK_EQ(f->reasons[TLSLOOP_REASON_RESET], 1);
+        CHECK_EQ(f->bytes, 11);
+        if (interpose_seen > 50) fails_the_case(SEND, 1, error, "the loop spins");
+        CHECK(interpose_disarm());
+        peer_close(&p);
+        fixture_stop(f);
+    }
+    tlsloop_tls_free(policy);
+}
+
 static void l06_waiting_fails(void)
 {
     EACH_ERROR_OF(EPOLL_CREATE1, EPOLL_CTL, EPOLL_WAIT);
@@ -236,6 +260,6 @@ static void no_spin_while_a_call_fails(void)
     tlsloop_tls_free(policy);
 }
 
-CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails), CASE(l06_waiting_fails),
-           CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
+CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails),
+           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
            CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))
