@@ -8,7 +8,7 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header clean help built-examples
+.PHONY: lib examples demo test test-full lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -32,6 +32,12 @@ lint: setup-lint              ## format, lints, documentation, header drift, scr
 
 header: setup-lib             ## write include/tlsloop.h anew from the Rust source
 	bash scripts/header.sh
+
+bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
+	bash bench/run.sh
+
+bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
+	bash bench/publish.sh
 
 clean:                        ## remove everything that was built
 	rm -rf build
