@@ -119,7 +119,7 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
 
 /// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
 pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
-    let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
+    let told = |error: io::Error| of_handed_in(format!("listen_fd {fd}"), &error);
     match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
@@ -128,6 +128,14 @@ pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
     socket::adopt_flags(own.as_fd()).map_err(told)?;
     Ok(own)
+}
+
+/// What went wrong with a descriptor that the host hands in: some errors say that it is not what it should be.
+pub(crate) fn of_handed_in(what: String, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EBADF | libc::ENOTSOCK | libc::ENOTCONN) => Error::new(Code::Invalid, format!("{what}: {error}")),
+        _ => Error::system(what, error),
+    }
 }
 
 /// What one look at the door gave.

@@ -17,7 +17,7 @@ use crate::sys::socket;
 impl Server {
     /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
     pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
-        let told = |error: std::io::Error| Error::new(Code::Invalid, format!("fd {fd}: {error}"));
+        let told = |error: std::io::Error| listener::of_handed_in(format!("fd {fd}"), &error);
         match socket::with_raw(fd, socket::is_listening).map_err(told)? {
             Some(false) => {}
             Some(true) => return Err(Error::invalid(format!("fd {fd}: the socket listens"))),

@@ -30,7 +30,8 @@ impl Turn {
             let now = shard.now();
             let Some(door) = &mut self.door else { return };
             door.resume(&self.epoll, now);
-            if !door.has_knocked() && !draining {
+            // Who drains asks to the end, but not while asking fails.
+            if !door.has_knocked() && (!draining || door.reopens_at().is_some()) {
                 return;
             }
             match door.next() {
