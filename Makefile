@@ -8,7 +8,7 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header bench bench-publish clean help built-examples
+.PHONY: lib examples demo test test-full lint header bench bench-counts bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -35,6 +35,9 @@ header: setup-lib             ## write include/tlsloop.h anew from the Rust sour
 
 bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
 	bash bench/run.sh
+
+bench-counts: setup-bench setup-counts ## count instructions and system calls anew: bench/counts.json
+	bash bench/counts.sh
 
 bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
 	bash bench/publish.sh

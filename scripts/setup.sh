@@ -24,7 +24,7 @@ lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy'
+test_wants='cxx clang tcc valgrind sanitizers haproxy python3'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
