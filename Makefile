@@ -8,7 +8,8 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header bench bench-counts bench-publish clean help built-examples
+.PHONY: lib examples demo test test-full lint header bench bench-own bench-counts bench-targets \
+	bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -36,6 +37,12 @@ header: setup-lib             ## write include/tlsloop.h anew from the Rust sour
 bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
 	bash bench/run.sh
 
+bench-own: setup-bench        ## measure what concerns tlsloop alone: start, threads, memory of its own, two workers
+	bash bench/own.sh
+
+bench-targets:                ## compare what was measured with what was aimed at
+	@PYTHONDONTWRITEBYTECODE=1 python3 bench/runner/targets.py $(or $(BENCH_OUT),build/bench)
+
 bench-counts: setup-bench setup-counts ## count instructions and system calls anew: bench/counts.json
 	bash bench/counts.sh
 
@@ -47,7 +54,7 @@ clean:                        ## remove everything that was built
 	cargo clean
 
 help:                         ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 # In a make of its own, because the library that these depend on has to be there first.
 built-examples: $(EXAMPLES)

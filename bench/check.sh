@@ -5,24 +5,21 @@
 #   counts  no count of tlsloop is worse than bench/counts.json says. Nothing in it is timed
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/common.sh
-source scripts/common.sh
-unset MAKEFLAGS MFLAGS MAKELEVEL
-export PYTHONDONTWRITEBYTECODE=1
-
-[[ $# -eq 2 ]] || fail 'usage: bench/check.sh run|counts LIBRARY-DIRECTORY'
+[[ $# -eq 2 ]] || {
+  echo 'usage: bench/check.sh run|counts LIBRARY-DIRECTORY' >&2
+  exit 2
+}
 library_dir=$(cd "$2" && pwd)
-out=$library_dir/../bench-$1
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
+BENCH_OUT=$library_dir/../bench-$1 # each its own, because they may run at the same time
+# shellcheck source=bench/common.sh
+source bench/common.sh
 
-programs=(load)
-[[ $1 != run ]] || programs=(load limits epoll_level epoll_plain)
 ln -sfn "$library_dir" "$out/lib-system"
-make --no-print-directory -C bench OUT="$out" "${programs[@]/#/bin-}" "$out/bin/tlsloop-system"
+build load
+make --no-print-directory -C bench OUT="$out" "$out/bin/tlsloop-system"
 
 check_run() {
-  rm -f "$out"/results*.jsonl
+  build limits epoll_level epoll_plain
   SHORT=1 ROUNDS=1 ONLY=tlsloop,epoll,plain WORK='' BUILDS=system python3 bench/runner/rounds.py "$out"
   python3 bench/runner/table.py "$out"
   python3 bench/runner/figure.py "$out/results.jsonl" "$out/performance.svg"

@@ -28,10 +28,13 @@ def chosen_stacks() -> list[stacks.Stack]:
     return stacks.choose(words("BUILDS") or ["system"], words("ONLY"))
 
 
-def make_certificate(directory: str) -> tuple[str, str]:
-    certificate, key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-               "-days", "30", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+KEYS = {"P-256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "RSA-2048": ["rsa:2048"], "RSA-4096": ["rsa:4096"]}
+
+
+def make_certificate(directory: str, kind: str = "P-256") -> tuple[str, str]:
+    certificate, key = (os.path.join(directory, f"{kind}-{name}.pem") for name in ("certificate", "key"))
+    command = ["openssl", "req", "-x509", "-newkey", *KEYS[kind], "-nodes", "-days", "30", "-subj", "/CN=localhost",
+               "-keyout", key, "-out", certificate]
     subprocess.run(command, check=True, capture_output=True)
     with open(os.path.join(directory, "both.pem"), "w", encoding="ascii") as both:
         for path in (certificate, key):

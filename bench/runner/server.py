@@ -28,6 +28,17 @@ def free_port() -> int:
                 continue
 
 
+def await_port(port: int, process: subprocess.Popen) -> bool:
+    """Whether the process takes connections there; False when it has ended or takes too long."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.02)
+    return False
+
+
 class Server:
     def __init__(self, stack: Stack, directory: str, certificate: str, key: str, wrapper: list[str] | None = None,
                  extra: list[str] | None = None, cpu: str | None = machine.SERVER_CPU):
@@ -51,12 +62,8 @@ class Server:
             process = subprocess.Popen(machine.pinned(self.cpu, command), stdin=quiet, stdout=quiet, stderr=log,
                                        start_new_session=True)
         self.processes.append(process)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.02)
+        if await_port(port, process):
+            return
         self.stop()
         with open(self.log, encoding="utf-8", errors="replace") as log:
             raise DidNotStart(f"{self.stack.name} did not start: {log.read()[-300:]}")
