@@ -1009,7 +1009,8 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * follows, then on_connect, or on_handshake_failed instead.
  *
  * `data` is the connection's data from the start. `*out` (may be NULL) is written before the first callback can run, on
- * TLSLOOP_OK only, and only then does `fd` pass to the server. Any thread and any callback may call it.
+ * TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
+ * Any thread and any callback may call it.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
  * of connections; TLSLOOP_ECLOSED once the server is stopping.

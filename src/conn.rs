@@ -18,6 +18,7 @@ pub(crate) use verdict::Verdict;
 use std::os::fd::BorrowedFd;
 
 use crate::cell::{Ask, Cell, Post};
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
@@ -148,7 +149,12 @@ pub(crate) struct Conn {
     paused: bool,
     /// An event came while paused: until resume, no more are wanted.
     unwanted: bool,
-    announced: bool,
+    /// The host has been told that it is up.
+    pub(crate) is_announced: bool,
+    /// It no longer counts among those on their way up.
+    pub(crate) is_settled: bool,
+    /// Its last callback has begun.
+    pub(crate) is_told: bool,
     /// Our FIN was sent.
     fin_sent: bool,
     /// A write failed while bytes of the host's were on their way.
@@ -187,7 +193,9 @@ impl Conn {
             interest: Interest::Edge { read: true, write: false },
             paused: false,
             unwanted: false,
-            announced: false,
+            is_announced: false,
+            is_settled: false,
+            is_told: false,
             fin_sent: false,
             lost: false,
             wants_reset: false,
@@ -208,11 +216,6 @@ impl Conn {
     /// Its socket.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.link.fd()
-    }
-
-    /// Whether the host has been told that it is up.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.announced
     }
 
     /// Whether it is on its way up: its next step may be one of a handshake, which costs more than any other.
@@ -247,10 +250,11 @@ impl Conn {
 
     /// Ends it in good order: what is queued leaves, then our end; the peer's is awaited for the close timeout.
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
+        contain::fault("conn: close");
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
             // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
-            Phase::Opening if self.announced && self.has_unsent() => {
+            Phase::Opening if self.is_announced && self.has_unsent() => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
                 self.moved_out = now;
                 if self.is_all_plain() {
@@ -272,12 +276,6 @@ impl Conn {
         if self.outbound == Outbound::Open {
             self.outbound = Outbound::Ending;
         }
-    }
-
-    /// Turns it away on its way up, without a word to the host.
-    pub(crate) fn refuse(&mut self) {
-        self.is_refused = true;
-        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
     }
 
     /// Resets it at once.
@@ -317,7 +315,7 @@ impl Conn {
     /// What it means that the host ends the connection now.
     fn close_verdict(&self) -> Verdict {
         match (self.phase, &self.inbound) {
-            (Phase::Opening, _) if !self.announced => {
+            (Phase::Opening, _) if !self.is_announced => {
                 Verdict::new(Reason::Host, Code::Closed, "the host closed the connection before it was up")
             }
             (_, Inbound::Ended(true)) => Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection"),
@@ -338,6 +336,7 @@ impl Conn {
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
+        contain::fault("conn: note");
         if readable {
             self.link.readable(peer_ended);
             // On the way up there is nothing for the host, so a pause holds nothing back.
@@ -390,6 +389,7 @@ impl Conn {
         self.cell.gauge.release(queued, 0);
         tools.counters.unqueued.add(queued as u64);
         self.queue.clear(tools.pool);
+        contain::fault("conn: bury");
         if self.wants_reset {
             socket::reset(self.link.fd());
         } else if !self.fin_sent && !self.link.has_ended() {

@@ -159,6 +159,8 @@ pub(crate) struct Door {
     watched: bool,
     rests_until: Option<u64>,
     exhausted: bool,
+    /// Accepted sockets inherit it: true only of a listening socket that was handed in.
+    delays_writes: bool,
 }
 
 impl Door {
@@ -166,7 +168,9 @@ impl Door {
     pub(crate) fn open(listener: Arc<OwnedFd>, epoll: &Epoll, key: Key) -> io::Result<Door> {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
-        Ok(Door { listener, reserve, key, knocked: false, watched: true, rests_until: None, exhausted: false })
+        let delays_writes = socket::delays_writes(listener.as_fd());
+        let (knocked, watched, rests_until, exhausted) = (false, true, None, false);
+        Ok(Door { listener, reserve, key, knocked, watched, rests_until, exhausted, delays_writes })
     }
 
     /// Somebody waits.
@@ -177,6 +181,11 @@ impl Door {
     /// Whether it is worth looking.
     pub(crate) fn has_knocked(&self) -> bool {
         self.knocked
+    }
+
+    /// Whether it rests until it is told otherwise.
+    pub(crate) fn is_paused(&self) -> bool {
+        !self.watched && self.rests_until.is_none()
     }
 
     /// When it is to be watched again.
@@ -210,6 +219,9 @@ impl Door {
         match socket::accept(self.listener.as_fd()) {
             Ok((fd, peer)) => {
                 self.exhausted = false;
+                if self.delays_writes {
+                    socket::set_nodelay(fd.as_fd());
+                }
                 Visitor::Came(fd, self.name(peer))
             }
             Err(error) => match error.raw_os_error() {
@@ -257,10 +269,5 @@ impl Door {
         } else {
             Visitor::Rest(is_first, error)
         }
-    }
-
-    /// Stops watching for good. The socket itself is not shut down: another process may share it.
-    pub(crate) fn close(mut self, epoll: &Epoll) {
-        self.rest(epoll, None);
     }
 }

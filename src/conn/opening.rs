@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::dial::Dial;
 use super::{Conn, News, Outbound, Phase, Tools, Verdict};
 use crate::address::Address;
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::info::{Facts, TlsFacts};
@@ -118,6 +119,7 @@ impl Conn {
 
     /// Looks at the first bytes, `enough` of which decide, and leaves them where they are.
     fn look(&mut self, tools: &mut Tools<'_>, enough: usize) -> News {
+        contain::fault("conn: look");
         if self.has_plain_left() {
             return News::Nothing;
         }
@@ -161,6 +163,7 @@ impl Conn {
     }
 
     fn shake_hands(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: shake_hands");
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let step = self.stream.handshake(&mut wire);
         drop(wire);
@@ -188,6 +191,7 @@ impl Conn {
     }
 
     fn connected(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: connected");
         if let Stream::Tls(tls) = &self.stream {
             let facts = TlsFacts::of(tls.ssl());
             if let Some(failure) = self.refusal(tls.ssl()) {
@@ -201,12 +205,11 @@ impl Conn {
         }
         self.phase = Phase::Open;
         self.moved_in = tools.now;
-        let was_announced = std::mem::replace(&mut self.announced, true);
         if let Some(verdict) = self.verdict.take() {
             // The host closed while TLS was on its way up.
             self.close(*verdict, tools.now);
         }
-        if was_announced { News::Secured } else { News::Connected }
+        if self.is_announced { News::Secured } else { News::Connected }
     }
 
     /// Goes over to TLS: what is queued leaves first, in plain; what is sent from now on waits for TLS.

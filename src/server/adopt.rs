@@ -1,6 +1,6 @@
 //! Connections that the host accepted itself.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -38,7 +38,7 @@ impl Server {
             }
             trusted => trusted.is_some(),
         };
-        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
+        let seat = self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
         let inbox = &self.service.inboxes[number];
         let named = socket::with_raw(fd, socket::adopt_flags)
@@ -48,15 +48,14 @@ impl Server {
                 let named = lane.name().map(|name| (lane, name));
                 named.ok_or_else(|| Error::state("the worker has no room for another connection"))
             });
-        let (lane, (key, id, cell)) = named.inspect_err(|_| self.service.dismiss(None))?;
+        let (lane, (key, id, cell)) = named?;
         let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
-        let moved = moved.map_err(told).inspect_err(|_| {
-            lane.forget(key);
-            self.service.dismiss(None);
-        })?;
+        let moved = moved.map_err(told).inspect_err(|_| lane.forget(key))?;
         // Only now nothing can fail any more, and the descriptor is ours.
         let given = socket::take(fd);
         let fd = moved.unwrap_or(given);
+        socket::set_nodelay(fd.as_fd());
+        seat.keep();
         let facts = Facts { is_invited: true, ..Facts::new(peer, None) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);

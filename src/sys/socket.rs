@@ -175,6 +175,11 @@ pub(crate) fn set_nodelay(fd: BorrowedFd<'_>) {
     let _ = set_flag(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, true);
 }
 
+/// Whether what is written waits for the acknowledgement of what was written before.
+pub(crate) fn delays_writes(fd: BorrowedFd<'_>) -> bool {
+    option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY).is_ok_and(|value| value == 0)
+}
+
 /// Makes a descriptor that came from the host non-blocking and close-on-exec.
 pub(crate) fn adopt_flags(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: integers only.

@@ -29,7 +29,6 @@ mod verify;
 mod x509;
 
 use std::ffi::CStr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Once;
 
@@ -68,10 +67,13 @@ pub(crate) fn init() {
 }
 
 /// Runs what OpenSSL called. A panic ends here, for unwinding through C is undefined: the answer is
-/// then `refusal`.
+/// then `refusal`, and the step that OpenSSL was asked for fails.
 fn contain<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     // What the closures change is either dropped with the connection or replaced as a whole.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(refusal)
+    crate::contain::quietly(refusal, || {
+        crate::contain::fault("a hook of OpenSSL's");
+        body()
+    })
 }
 
 /// Empties the thread's error queue without reading it.

@@ -101,7 +101,9 @@ impl Tls {
             Answer::Closed => Step::End(End::Clean),
             Answer::Failed(error) => {
                 self.state = State::Broken;
-                Step::Failed(Failure::Protocol(error))
+                // A defect of ours is not the peer's doing.
+                let is_ours = error.code() == Code::Internal;
+                Step::Failed(if is_ours { Failure::System(error) } else { Failure::Protocol(error) })
             }
         }
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::raw::Transport;
+use crate::contain;
 use crate::sys::socket;
 
 /// How much one `recv` asks for.
@@ -216,6 +217,7 @@ impl<'a> Wire<'a> {
 
     /// Hands the collected bytes to the kernel; answers how many it took. What it does not take stays with the link.
     pub(crate) fn flush(&mut self) -> usize {
+        contain::fault("wire: flush");
         let mut taken = 0;
         if !self.link.rest_out.is_empty() && !self.link.blocked {
             let rest = std::mem::take(&mut self.link.rest_out);
@@ -279,6 +281,7 @@ impl<'a> Wire<'a> {
 
     /// Asks the kernel for more, within this visit's share, behind what is there; false when there is none for now.
     fn fill(&mut self) -> bool {
+        contain::fault("wire: fill");
         let link = &mut *self.link;
         if !link.has_unread() || self.recvs == 0 {
             return false;
@@ -308,6 +311,7 @@ impl<'a> Wire<'a> {
 
 impl Transport for Wire<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Option<usize> {
+        contain::fault("transport: read");
         if self.is_empty() && !self.fill() {
             return None;
         }
@@ -318,6 +322,7 @@ impl Transport for Wire<'_> {
     }
 
     fn write(&mut self, buf: &[u8]) -> Option<usize> {
+        contain::fault("transport: write");
         if self.link.mute || self.link.send_errno != 0 {
             // Nobody will read it; what the peer sent before it left can still be read.
             return Some(buf.len());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
+use crate::contain;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::inbox::Inbox;
@@ -132,6 +133,7 @@ impl Shard {
     /// Sees to it that a connection is visited without an event: once, however often it is listed. One that is being
     /// visited needs no other visit.
     pub(crate) fn list(&self, key: Key) {
+        contain::fault("shard: list");
         if self.visiting.get() == Some(key) {
             return;
         }
@@ -166,11 +168,16 @@ impl Shard {
 
     /// Takes over what other threads have left with a connection.
     pub(crate) fn absorb(&self, key: Key) {
+        contain::fault("shard: absorb");
         self.step(key, &mut [], |conn, tools| {
             if !conn.cell().gauge.has_left() {
                 return;
             }
-            let Some(left) = conn.cell().take_left(false) else { return };
+            let Some(mut left) = conn.cell().take_left(false) else { return };
+            // Functions first: they were promised to run, whatever becomes of the rest.
+            for ask in left.asks.extract_if(.., |ask| matches!(ask, Ask::Post(..))) {
+                conn.obey(ask, tools.now);
+            }
             if !left.bytes.is_empty() {
                 conn.append(left.bytes, tools);
             }
@@ -195,8 +202,9 @@ pub(crate) fn in_callback() -> bool {
 /// Makes `shard` the one that calls on this thread find, while `run` runs.
 pub(crate) fn enter<R>(shard: Box<Shard>, run: impl FnOnce(&Shard) -> R) -> (Option<R>, Option<Box<Shard>>) {
     LOCAL.set(Some(shard));
-    let result = LOCAL.with_borrow(|shard| shard.as_deref().map(run));
-    (result, LOCAL.take())
+    // Whatever happens, the thread is the host's own again afterwards.
+    let result = contain::run("a worker", || Ok(LOCAL.with_borrow(|shard| shard.as_deref().map(run))));
+    (result.ok().flatten(), LOCAL.take())
 }
 
 /// Runs `act` if `id` is one of the calling worker's own.

@@ -4,7 +4,8 @@
  *
  *   with_sockets NAME=ADDRESS... -- PROGRAM ARGUMENT...
  *
- * For each it says "NAME PORT" on standard output, and the program finds the descriptor in the environment as NAME.
+ * For each it says "NAME PORT" on standard output, and the program finds the descriptor in the environment as NAME, the
+ * port as NAME_PORT.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -36,15 +37,23 @@ static int listen_on(const char *text, int *port)
     return fd;
 }
 
+static void set(const char *name, const char *suffix, int value)
+{
+    char variable[256], number[16];
+    snprintf(variable, sizeof variable, "%s%s", name, suffix);
+    snprintf(number, sizeof number, "%d", value);
+    if (setenv(variable, number, 1) != 0) die(variable);
+}
+
 int main(int argc, char **argv)
 {
     int i, port;
     for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        char number[16], *address = strchr(argv[i], '=');
+        char *address = strchr(argv[i], '=');
         if (address == NULL) die(argv[i]);
         *address++ = '\0';
-        snprintf(number, sizeof number, "%d", listen_on(address, &port));
-        if (setenv(argv[i], number, 1) != 0) die(argv[i]);
+        set(argv[i], "", listen_on(address, &port));
+        set(argv[i], "_PORT", port);
         printf("%s %d\n", argv[i], port);
     }
     if (i + 1 >= argc || fflush(stdout) != 0) return EXIT_FAILURE;
