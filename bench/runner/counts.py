@@ -1,7 +1,8 @@
 """Figures that do not depend on how fast the machine is: python3 bench/runner/counts.py record|check|show [DIRECTORY]
 
-DIRECTORY holds what bench/Makefile built. "record" counts tlsloop and its peers and writes bench/counts.json; "check"
-counts tlsloop and compares it with that file; "show" prints the file as Markdown. See callgrind.py for how.
+DIRECTORY holds what bench/Makefile built. "record" counts tlsloop and its peers (or those in ONLY) and writes
+bench/counts.json; "check" counts tlsloop and compares it with that file; "show" prints the file as Markdown. See
+callgrind.py for how.
 """
 
 import json
@@ -14,7 +15,7 @@ import tempfile
 import callgrind
 import stacks
 import strace
-from rounds import make_certificate
+from rounds import make_certificate, words
 from server import Server
 from table import head, row, title_of
 
@@ -28,13 +29,13 @@ OPERATIONS = {
     "echo 64 B": ("echo --connections 1 --size 64 --total {n}", 500),
     "echo 16 KiB": ("echo --connections 1 --size 16k --total {n}", 100),
 }
-# The same with many at work at once; the operation of bulk is a record.
+# The same with many at work at once: the load for N operations, a few of them, many of them.
 MANY = {
-    "handshake": ("handshake --connections 16 --total {n}", 200),
-    "echo 64 B": ("echo --connections 64 --size 64 --total {n}", 6400),
-    "bulk 16 KiB": ("bulk --connections 8 --size 16k --bytes {n}k", 2048),
+    "handshake": ("handshake --connections 16 --total {n}", 16, 400),
+    "resumed": ("handshake --connections 16 --resume --total {n}", 16, 400),
+    "echo 64 B": ("echo --connections 64 --size 64 --total {n}", 64, 19264),
+    "bulk 16 KiB": ("bulk --connections 8 --size 16k --bytes {kib}k", 8, 16384),
 }
-RECORDS_PER_N = {"bulk 16 KiB": 8 / 16}  # eight connections, KiB
 PEERS = ["epoll", "epoll-edge", "libevent", "libuv", "asio", "tokio-openssl", "tokio-rustls"]
 
 
@@ -81,9 +82,9 @@ class Counter:
             return strace.read(path)
 
     def many(self, stack: stacks.Stack, name: str) -> dict[str, float]:
-        load, n = MANY[name]
-        less, more = self.strace(stack, load.format(n=n)), self.strace(stack, load.format(n=2 * n))
-        return strace.per_operation(less, more, n * RECORDS_PER_N.get(name, 1))
+        load, few, many = MANY[name]
+        less, more = (self.strace(stack, load.format(n=n, kib=n * 16 // 8)) for n in (few, many))
+        return strace.per_operation(less, more, many - few)
 
     def operation(self, stack: stacks.Stack, name: str) -> dict:
         load, n = OPERATIONS[name]
@@ -162,24 +163,25 @@ def check(directory: str) -> int:
     return 0
 
 
-def record(directory: str):
+def record(directory: str, only: list[str]):
+    """Servers that are not asked for keep what is recorded."""
     counter = Counter(directory)
-    chosen = stacks.choose(["system"], ["tlsloop", *PEERS])
-    counts = {
-        "environment": environment(),
-        "servers": {stack.name: counter.server(stack) for stack in chosen},
-        "system calls among many": {
-            stack.name: rounded({name: counter.many(stack, name) for name in MANY}) for stack in chosen
-        },
-    }
+    kept = read() if os.path.exists(FILE) else {"servers": {}, "system calls among many": {}}
+    for stack in stacks.choose(["system"], only or ["tlsloop", *PEERS]):
+        kept["servers"][stack.name] = counter.server(stack)
+        kept["system calls among many"][stack.name] = rounded({name: counter.many(stack, name) for name in MANY})
     with open(FILE, "w", encoding="utf-8") as file:
-        json.dump(counts, file, indent=1)
+        json.dump({**kept, "environment": environment()}, file, indent=1, sort_keys=True)
         file.write("\n")
 
 
 def cell(values: dict, name: str) -> str:
     value = values.get(name)
     return "-" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
+def in_order(servers: dict) -> list[str]:
+    return [name for name in ["tlsloop", *PEERS] if name in servers]
 
 
 def show(counts: dict) -> str:
@@ -189,14 +191,15 @@ def show(counts: dict) -> str:
         lines += [f"**{operation}**, one at a time", "",
                   *head(["server", "instructions", "tlsloop", "libssl", "libcrypto", "libc", "allocations",
                          "system calls"])]
-        for name, operations in counts["servers"].items():
-            kinds = operations[operation]
+        for name in in_order(counts["servers"]):
+            kinds = counts["servers"][name][operation]
             layers = [cell(kinds["instructions"], layer) for layer in ("all", "tlsloop", "libssl", "libcrypto", "libc")]
             calls = [cell(kinds[kind], "all") for kind in ("allocations", "system calls")]
             lines.append(row([title_of(name), *layers, *calls]))
         lines.append("")
     lines += ["**System calls while many are at work**", "", *head(["server", *MANY])]
-    for name, operations in counts["system calls among many"].items():
+    for name in in_order(counts["servers"]):
+        operations = counts["system calls among many"][name]
         lines.append(row([title_of(name), *(cell(operations[operation], "all") for operation in MANY)]))
     return "\n".join(lines)
 
@@ -206,7 +209,7 @@ def main():
     if action == "check":
         sys.exit(check(directory))
     if action == "record":
-        record(directory)
+        record(directory, words("ONLY"))
     print(show(read()))
 
 

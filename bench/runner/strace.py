@@ -1,6 +1,6 @@
 """System calls for one operation while many connections are at work, counted by strace, which is a wrapper like
-callgrind: two runs, one with twice as many operations. How many operations share a call depends on what happens to come
-together, so these figures are close but not the same each time."""
+callgrind: two runs, one with few operations and one with many. How many operations share a call depends on what happens
+to come together, so these figures are close but not the same each time."""
 
 import re
 from collections import Counter

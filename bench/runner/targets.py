@@ -82,8 +82,7 @@ def of_counts(recorded: dict) -> list[list[str]]:
     echo = recorded["servers"]["tlsloop"]["echo 64 B"]
     return [
         verdict("system calls of a full handshake", many["handshake"]["all"], 14),
-        verdict("system calls of a resumed handshake, one at a time",
-                recorded["servers"]["tlsloop"]["resumed"]["system calls"]["all"], 14),
+        verdict("system calls of a resumed handshake", many["resumed"]["all"], 14),
         verdict("system calls of a 64 B echo", many["echo 64 B"]["all"], 2.1),
         verdict("system calls of 16 KiB in bulk", many["bulk 16 KiB"]["all"], 0.6),
         verdict("allocations of tlsloop's own in a 64 B echo", echo["allocations"]["tlsloop"], 0),
