@@ -188,8 +188,9 @@ impl Service {
         if to_terminal {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
-        if level <= self.log_level {
-            let _called = host::enter();
+        if level <= self.log_level
+            && let Some(_logging) = host::enter_log()
+        {
             self.host.on_log(level, &line);
         }
     }
