@@ -288,6 +288,7 @@ impl Turn {
     /// Follows the server on its way to the end.
     fn heed_stage(&mut self, shard: &Shard) {
         contain::fault("turn: heed_stage");
+        self.service.write_lines();
         if self.service.stage() != Stage::Stopping {
             return;
         }
