@@ -12,7 +12,7 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full tsan lint header bench bench-publish clean help built-examples
+.PHONY: lib examples demo install install-strip test test-full tsan scan lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -39,6 +39,10 @@ test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and w
 
 tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
 	bash scripts/tsan.sh
+
+scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
+	@$(MAKE) --no-print-directory examples
+	bash tests/scan/check.sh build/examples
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh

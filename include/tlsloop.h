@@ -743,8 +743,8 @@ const char *tlsloop_last_error(void);
  * Makes a policy: no certificate, and good defaults for everything else.
  *
  * Defaults: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption; the server's order decides; one
- * stateless ticket per handshake, under random keys of this policy; no renegotiation, no compression, no early data. A
- * server asks clients for no certificate; a client verifies the server against the system's trust.
+ * stateless ticket per handshake, under random keys that are replaced in time; no renegotiation, no compression, no early
+ * data. A server asks clients for no certificate; a client verifies the server against the system's trust.
  *
  * Servers and clients are given it in their configs; the first of them to use it freezes it: every function that would
  * change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
@@ -915,7 +915,8 @@ int tlsloop_tls_set_alpn(struct tlsloop_tls *tls, const char *comma_separated, i
  * the first. To rotate, put a new file in front, drop the oldest, and hand a new policy to tlsloop_server_set_tls(): about
  * once a day, for whoever has the keys can read recorded connections of TLS 1.2.
  *
- * Without this, each policy has a random key that is gone with it.
+ * Without this, each policy has random keys, which are gone with it. It replaces them by itself: one encrypts for twelve
+ * hours and decrypts for a day.
  *
  * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_EINVAL for a wrong size, mixed sizes, NULL or no
  * file; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.
@@ -1013,8 +1014,9 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
  * Any thread and any callback may call it.
  *
- * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
- * of connections; TLSLOOP_ECLOSED once the server is stopping.
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
+ * of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
+ * the server is stopping.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 

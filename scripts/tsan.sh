@@ -52,7 +52,7 @@ cargo fetch "${cargo_options[@]}" || not_here 'the crates of the standard librar
 RUSTFLAGS='-Zsanitizer=thread' CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo build "${cargo_options[@]}" --package tlsloop --lib
 cp "$CARGO_TARGET_DIR/$target/debug/libtlsloop.so" "$build/libtlsloop.so.0"
 ln -s libtlsloop.so.0 "$build/libtlsloop.so"
-nm -D --undefined-only "$build/libtlsloop.so" | grep -q __tsan_write || fail 'the library was built without it'
+nm -D --undefined-only "$build/libtlsloop.so" | grep -c __tsan_write >/dev/null || fail 'the library was built without it'
 
 # The run-time is Rust's, because a process can have only one; the compiler's own calls fit it. The programs show it to
 # the libraries, so that their locks and copies go through it, too.

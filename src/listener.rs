@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -68,8 +68,10 @@ impl SocketFile {
     /// The file that a server has just made; `None` where it made none.
     pub(crate) fn made_by(listen: &Listen, address: &Address) -> Option<SocketFile> {
         let (Listen::Address(..), Address::Unix(path)) = (listen, address) else { return None };
-        let identity = SocketFile::identity(path)?;
-        Some(SocketFile { path: path.to_path_buf(), identity })
+        // The host may go to another directory, as daemon(3) does.
+        let path = path::absolute(path).ok()?;
+        let identity = SocketFile::identity(&path)?;
+        Some(SocketFile { path, identity })
     }
 
     fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -205,6 +207,11 @@ impl Door {
     /// When it is to be watched again.
     pub(crate) fn reopens_at(&self) -> Option<u64> {
         self.rests_until
+    }
+
+    /// Whether accepting failed, and waits for its time.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.rests_until.is_some()
     }
 
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.

@@ -11,6 +11,7 @@ use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
 use crate::contain;
 use crate::error::{Error, Result};
+use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
 use crate::info::Usual;
@@ -199,7 +200,7 @@ impl Shard {
 
 /// Whether the calling thread is in a callback, or is a worker.
 pub(crate) fn in_callback() -> bool {
-    LOCAL.with_borrow(Option::is_some)
+    LOCAL.with_borrow(Option::is_some) || host::is_called()
 }
 
 /// Makes `shard` the one that calls on this thread find, while `run` runs.
