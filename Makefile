@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples
+	bench-targets bench-publish clean help built-examples tsan
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -37,6 +37,9 @@ test: setup-test              ## run every test, in Rust and in C
 
 test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
 	bash scripts/test_full.sh
+
+tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
+	bash scripts/tsan.sh
 
 scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
 	@$(MAKE) --no-print-directory examples
