@@ -78,7 +78,7 @@ static void l38_servers_that_are_not_believed(void)
         { stranger, "self-signed certificate" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &stranger }), "local issuer" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .expired = 1 }), "has expired" },
-        { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .not_yet = 1 }), "not yet valid" },
+        { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .not_yet = 1 }), "not yet" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .usage = "clientAuth" }),
           "purpose" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &forger }), "signature failure" },

@@ -11,7 +11,8 @@ use super::{clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
 use crate::sys::terminal;
 
-/// Where distributions have the certificates that they believe, all in one file: Debian and Alpine, Fedora, SUSE, others.
+/// Where distributions have the certificates that they believe, all in one file: Debian and Alpine, Fedora, SUSE,
+/// others.
 const BUNDLES: [&CStr; 4] = [
     c"/etc/ssl/certs/ca-certificates.crt",
     c"/etc/pki/tls/certs/ca-bundle.crt",
