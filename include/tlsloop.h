@@ -1014,8 +1014,9 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
  * Any thread and any callback may call it.
  *
- * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
- * of connections; TLSLOOP_ECLOSED once the server is stopping.
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
+ * of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
+ * the server is stopping.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -68,8 +68,10 @@ impl SocketFile {
     /// The file that a server has just made; `None` where it made none.
     pub(crate) fn made_by(listen: &Listen, address: &Address) -> Option<SocketFile> {
         let (Listen::Address(..), Address::Unix(path)) = (listen, address) else { return None };
-        let identity = SocketFile::identity(path)?;
-        Some(SocketFile { path: path.to_path_buf(), identity })
+        // The host may go to another directory, as daemon(3) does.
+        let path = path::absolute(path).ok()?;
+        let identity = SocketFile::identity(&path)?;
+        Some(SocketFile { path, identity })
     }
 
     fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -119,7 +121,7 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
 
 /// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
 pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
-    let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
+    let told = |error: io::Error| of_handed_in(format!("listen_fd {fd}"), &error);
     match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
@@ -128,6 +130,14 @@ pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
     socket::adopt_flags(own.as_fd()).map_err(told)?;
     Ok(own)
+}
+
+/// What went wrong with a descriptor that the host hands in: some errors say that it is not what it should be.
+pub(crate) fn of_handed_in(what: String, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EBADF | libc::ENOTSOCK | libc::ENOTCONN) => Error::new(Code::Invalid, format!("{what}: {error}")),
+        _ => Error::system(what, error),
+    }
 }
 
 /// What one look at the door gave.
@@ -155,6 +165,8 @@ pub(crate) struct Door {
     key: Key,
     /// The kernel says that somebody waits.
     knocked: bool,
+    /// How many a turn may take.
+    share: usize,
     /// Registered; not while accepting rests.
     watched: bool,
     rests_until: Option<u64>,
@@ -169,8 +181,8 @@ impl Door {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
         let delays_writes = socket::delays_writes(listener.as_fd());
-        let (knocked, watched, rests_until, exhausted) = (false, true, None, false);
-        Ok(Door { listener, reserve, key, knocked, watched, rests_until, exhausted, delays_writes })
+        let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
+        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, delays_writes })
     }
 
     /// Somebody waits.
@@ -183,6 +195,18 @@ impl Door {
         self.knocked
     }
 
+    /// How many to take now: one, and more if somebody still waited after the last turn. To find nobody costs a call, too.
+    pub(crate) fn share(&mut self, most: usize) -> usize {
+        let share = if self.knocked { self.share } else { 1 };
+        self.share = if self.knocked { most.min(share * 2) } else { 1 };
+        share
+    }
+
+    /// The turn's share is used up: whether more wait, the kernel will say.
+    pub(crate) fn forget_knock(&mut self) {
+        self.knocked = false;
+    }
+
     /// Whether it rests until it is told otherwise.
     pub(crate) fn is_paused(&self) -> bool {
         !self.watched && self.rests_until.is_none()
@@ -193,13 +217,17 @@ impl Door {
         self.rests_until
     }
 
+    /// Whether accepting failed, and waits for its time.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.rests_until.is_some()
+    }
+
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.
     pub(crate) fn rest(&mut self, epoll: &Epoll, until: Option<u64>) {
-        if std::mem::replace(&mut self.watched, false) {
-            let _ = epoll.remove(self.listener.as_fd());
-        }
+        // What cannot be taken away stays watched, and the next knock tries again.
+        self.watched = self.watched && epoll.remove(self.listener.as_fd()).is_err();
         self.knocked = false;
-        self.rests_until = until;
+        self.rests_until = until.filter(|_| !self.watched);
     }
 
     /// Watches again, if it rested and its time has come.
@@ -226,7 +254,7 @@ impl Door {
             }
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN) => {
-                    self.knocked = false;
+                    (self.knocked, self.share) = (false, 1);
                     Visitor::Nobody
                 }
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),
@@ -241,8 +269,7 @@ impl Door {
                     | libc::ENONET
                     | libc::EHOSTDOWN
                     | libc::EHOSTUNREACH
-                    | libc::EOPNOTSUPP
-                    | libc::EPERM,
+                    | libc::EOPNOTSUPP,
                 ) => Visitor::Left,
                 _ => Visitor::Rest(!std::mem::replace(&mut self.exhausted, true), error),
             },

@@ -95,7 +95,7 @@ impl Conn {
         }
         let opening = self.phase == Phase::Opening;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        let mut taken = wire.flush();
+        let mut taken = 0;
         let mut failure = None;
         while !wire.link().is_blocked() && wire.link().send_error().is_none() {
             let front = self.queue.front();
@@ -124,6 +124,11 @@ impl Conn {
                     break;
                 }
             }
+        }
+        let is_last = self.outbound == Outbound::Ending && self.queue.is_empty() && !self.cell.gauge.has_left();
+        if is_last && failure.is_none() && self.stream.ends_in_band() {
+            // The end leaves together with the last bytes.
+            self.stream.end(&mut wire);
         }
         taken += wire.flush();
         if taken > 0 {
@@ -186,6 +191,7 @@ impl Conn {
 
     /// The peer can no longer be written to. What it sent before it left is still delivered, unless the host waits.
     fn write_failed(&mut self, tools: &mut Tools<'_>) {
+        let is_news = self.outbound != Outbound::Ended;
         self.lost |= self.has_unsent();
         self.cell.gauge.seal(Mark::Ended);
         let queued = self.queue.len() + std::mem::take(&mut self.in_flight);
@@ -197,7 +203,10 @@ impl Conn {
             Phase::Closing if self.lost => self.fail_write(),
             Phase::Closing => self.phase = Phase::Over,
             Phase::Open if self.paused || matches!(self.inbound, Inbound::Ended(_)) => self.fail_write(),
-            Phase::Open => self.link.readable(true),
+            Phase::Open if is_news => self.link.readable(true),
+            // All that had come was read, and the peer may never say that it is gone.
+            Phase::Open if !self.link.has_news() => self.fail_write(),
+            Phase::Open => {}
             Phase::Opening | Phase::Over => {}
         }
     }

@@ -78,7 +78,6 @@ unsafe extern "C" {
     pub(super) fn OSSL_PARAM_construct_utf8_string(key: *const c_char, text: *mut c_char, size: usize) -> OSSL_PARAM;
 
     pub(super) fn X509_check_private_key(x: *const X509, key: *const EVP_PKEY) -> c_int;
-    pub(super) fn X509_STORE_load_file(store: *mut X509_STORE, file: *const c_char) -> c_int;
     pub(super) fn X509_STORE_add_crl(store: *mut X509_STORE, crl: *mut X509_CRL) -> c_int;
     pub(super) fn X509_STORE_CTX_get0_cert(ctx: *const X509_STORE_CTX) -> *mut X509;
     pub(super) fn X509_NAME_print_ex(out: *mut BIO, name: *const X509_NAME, indent: c_int, flags: c_ulong) -> c_int;

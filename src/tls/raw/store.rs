@@ -1,23 +1,19 @@
 //! Which issuers are believed, and what they have revoked.
 
-use std::ffi::{CStr, c_char};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use openssl_sys as ffi;
 
 use super::handle::{Cert, Crl, Store, no_memory};
 use super::{clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
-use crate::sys::terminal;
 
-/// Where distributions have the certificates that they believe, all in one file: Debian and Alpine, Fedora, SUSE,
-/// others.
-const BUNDLES: [&CStr; 4] = [
-    c"/etc/ssl/certs/ca-certificates.crt",
-    c"/etc/pki/tls/certs/ca-bundle.crt",
-    c"/etc/ssl/ca-bundle.pem",
-    c"/etc/ssl/cert.pem",
+/// Where distributions keep the issuers that they believe, in one file each. An OpenSSL of our own inside the library was
+/// compiled for a directory that none of them fills.
+#[cfg(feature = "vendored")]
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL and their kin
+    "/etc/ssl/ca-bundle.pem",             // SUSE
+    "/etc/ssl/cert.pem",                  // Alpine
 ];
 
 impl Store {
@@ -34,19 +30,32 @@ impl Store {
         clear_errors();
         // SAFETY: a live store that is not shared yet.
         ok(unsafe { ffi::X509_STORE_set_default_paths(self.as_ptr()) }, "the system's trust store")?;
-        let Some(bundle) = bundle_elsewhere() else { return Ok(()) };
-        // SAFETY: as above, and a C string that is read during the call.
-        let done = unsafe { decl::X509_STORE_load_file(self.as_ptr(), bundle.as_ptr()) };
-        ok(done, &bundle.to_string_lossy())
+        // Whoever names a file of their own means it instead of the system's, with every OpenSSL.
+        #[cfg(feature = "vendored")]
+        if crate::sys::terminal::variable(c"SSL_CERT_FILE").is_none() {
+            self.add_bundle(&BUNDLES)?;
+        }
+        Ok(())
+    }
+
+    /// Believes what the first of these files that is there lists.
+    #[cfg(feature = "vendored")]
+    fn add_bundle(&mut self, candidates: &[&str]) -> Result<()> {
+        let first = candidates.iter().find_map(|path| Some((path, std::fs::read(path).ok()?)));
+        let Some((path, pem)) = first else { return Ok(()) };
+        super::certs_from_pem(&pem, path)?.iter().try_for_each(|cert| self.add_issuer(cert))
     }
 
     /// Believes one certificate, also if it is no root: what the host names is an end of the chain.
     pub(crate) fn add(&mut self, cert: &Cert) -> Result<()> {
+        self.add_issuer(cert)?;
+        self.set_flags(ffi::X509_V_FLAG_PARTIAL_CHAIN)
+    }
+
+    fn add_issuer(&mut self, cert: &Cert) -> Result<()> {
         clear_errors();
         // SAFETY: both are alive; the store takes a reference of its own and is not shared yet.
-        let done = unsafe { ffi::X509_STORE_add_cert(self.as_ptr(), cert.as_ptr()) };
-        ok(done, "a trusted certificate")?;
-        self.set_flags(ffi::X509_V_FLAG_PARTIAL_CHAIN)
+        ok(unsafe { ffi::X509_STORE_add_cert(self.as_ptr(), cert.as_ptr()) }, "a trusted certificate")
     }
 
     /// Refuses what the list revokes, and every certificate whose issuer has no list that is up to date.
@@ -63,37 +72,30 @@ impl Store {
     }
 }
 
-/// The distribution's certificates, if OpenSSL looks where there are none: one that was built in has places of its own,
-/// below /usr/local. Whoever names others in the environment has decided.
-fn bundle_elsewhere() -> Option<&'static CStr> {
-    // SAFETY: static strings of the library.
-    let [file_env, dir_env, file, dir] = unsafe {
-        [
-            static_text(ffi::X509_get_default_cert_file_env()),
-            static_text(ffi::X509_get_default_cert_dir_env()),
-            static_text(ffi::X509_get_default_cert_file()),
-            static_text(ffi::X509_get_default_cert_dir()),
-        ]
-    };
-    let is_decided = [file_env, dir_env].into_iter().any(|name| terminal::variable(name).is_some());
-    let has_entries = || path(dir).read_dir().is_ok_and(|mut entries| entries.next().is_some());
-    if is_decided || path(file).exists() || has_entries() {
-        return None;
-    }
-    BUNDLES.into_iter().find(|bundle| path(bundle).exists())
-}
-
-fn path(text: &CStr) -> &Path {
-    Path::new(std::ffi::OsStr::from_bytes(text.to_bytes()))
-}
-
-/// # Safety
-/// `text` is a C string that lives as long as the process.
-unsafe fn static_text(text: *const c_char) -> &'static CStr {
-    // SAFETY: as promised by the caller.
-    unsafe { CStr::from_ptr(text) }
-}
-
 fn ok(done: std::ffi::c_int, what: &str) -> Result<()> {
     if done == 1 { Ok(()) } else { Err(Error::tls(what, drain_errors())) }
+}
+
+#[cfg(all(test, feature = "vendored"))]
+mod tests {
+    use super::super::Issued;
+    use super::*;
+
+    fn believed(store: &Store) -> std::ffi::c_int {
+        // SAFETY: a live store that no other thread knows; what is counted stays its own.
+        unsafe { ffi::OPENSSL_sk_num(ffi::X509_STORE_get0_objects(store.as_ptr()).cast()) }
+    }
+
+    #[test]
+    fn a_builtin_openssl_believes_the_first_list_that_a_distribution_keeps() {
+        let path = std::env::temp_dir().join(format!("tlsloop-bundle-{}", std::process::id()));
+        let list = [Issued::root("one").cert_pem(), Issued::root("two").cert_pem()].concat();
+        std::fs::write(&path, list).unwrap();
+        let mut store = Store::new().unwrap();
+        store.add_bundle(&["/nowhere/list", path.to_str().unwrap(), "/nowhere/else"]).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(believed(&store), 2);
+        store.add_bundle(&["/nowhere/list"]).unwrap();
+        assert_eq!(believed(&store), 2);
+    }
 }
