@@ -21,6 +21,8 @@ pub(super) type DecryptTicketCb =
 pub(super) enum OCSP_SINGLERESP {}
 
 unsafe extern "C" {
+    pub(super) fn ERR_peek_error() -> c_ulong;
+
     pub(super) fn SSL_CTX_use_cert_and_key(
         ctx: *mut SSL_CTX,
         x509: *mut X509,
