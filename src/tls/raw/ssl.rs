@@ -7,7 +7,6 @@ use openssl_sys as ffi;
 
 use super::bio::{self, Transport};
 use super::ctx::SslCtx;
-use super::decl;
 use super::handle::no_memory;
 use super::verify::verdict_words;
 use super::{clear_errors, drain_errors};
@@ -113,10 +112,12 @@ impl Ssl {
 
     fn failure(&self) -> Error {
         let verdict = self.verify_result();
+        // The handshake's own words come last: below them may stand those of a signature that did not fit.
         // SAFETY: touches only the calling thread's error queue.
-        let reason = unsafe { decl::ERR_peek_error() } & REASON_MASK;
+        let code = unsafe { ffi::ERR_peek_last_error() };
+        let refused = ffi::ERR_GET_LIB(code) == ERR_LIB_SSL && ffi::ERR_GET_REASON(code) == CERTIFICATE_VERIFY_FAILED;
         let words = drain_errors();
-        if verdict != ffi::X509_V_OK && reason == CERTIFICATE_VERIFY_FAILED {
+        if verdict != ffi::X509_V_OK && refused {
             return Error::new(
                 Code::Verify,
                 format!("the peer's certificate is not trusted: {}", verdict_words(verdict)),
@@ -133,7 +134,7 @@ impl Drop for Ssl {
     }
 }
 
-/// ERR_GET_REASON of OpenSSL 3: the reason is in the low 23 bits.
-const REASON_MASK: std::ffi::c_ulong = 0x7f_ffff;
+/// The part of OpenSSL that speaks of TLS.
+const ERR_LIB_SSL: c_int = 20;
 /// SSL_R_CERTIFICATE_VERIFY_FAILED.
-const CERTIFICATE_VERIFY_FAILED: std::ffi::c_ulong = 134;
+const CERTIFICATE_VERIFY_FAILED: c_int = 134;
