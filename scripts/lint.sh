@@ -14,8 +14,8 @@ part() { # name, command
   if "$@"; then say ok; else failed+=("$name"); fi
 }
 
-clippy() {
-  cargo clippy "${locked[@]}" --all-targets -- -D warnings \
+clippy() { # more options for cargo
+  cargo clippy "${locked[@]}" --all-targets "$@" -- -D warnings \
     -D clippy::undocumented_unsafe_blocks -D clippy::missing_safety_doc -D clippy::too_many_lines
 }
 
@@ -49,6 +49,7 @@ lengths() {
 
 part rustfmt cargo fmt --check
 part clippy clippy
+part 'clippy, with faults' clippy --features fault-injection
 part documentation documentation
 part 'header drift' bash scripts/header.sh --check
 part shellcheck scripts

@@ -57,6 +57,8 @@ build_for_c() {
 run_ctest() { (cd "$build" && ctest --output-on-failure --parallel 2 "$@"); }
 
 run 'Rust tests' cargo test "${cargo_options[@]}"
+# One build of the library is enough: this is about the library's own steps, whatever OpenSSL it is on.
+[[ -n $features ]] || run 'Rust tests, with faults' cargo test "${locked[@]}" --features fault-injection --test panics
 run 'Build for C' build_for_c
 # After a failed build CTest would judge the programs of the last one.
 if [[ ${#failed[@]} -eq 0 || ${failed[-1]} != 'Build for C' ]]; then
@@ -65,7 +67,9 @@ if [[ ${#failed[@]} -eq 0 || ${failed[-1]} != 'Build for C' ]]; then
 fi
 
 section "Closing lines${features:+ (features: $features)}"
-grep -E '^(test result:|error: test failed)' "$logs/Rust tests.log" || say 'Rust tests: no closing line'
+for log in "$logs"/Rust*.log; do
+  grep -E '^(test result:|error: test failed)' "$log" || say "$log: no closing line"
+done
 for log in "$logs"/CTest*.log; do
   [[ ! -f $log ]] || sed -n '/tests passed,/,$p' "$log"
 done

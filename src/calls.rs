@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::cell::{Ask, Cell, Left, Post, State};
 use crate::conn::refused;
+use crate::contain;
 use crate::error::{Code, Error, Result};
 use crate::id::Id;
 use crate::inbox::Note;
@@ -34,6 +35,7 @@ pub(crate) fn send(id: Id, parts: &[&[u8]]) -> Result<()> {
 }
 
 fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
+    contain::fault("calls: send");
     let (lane, cell) = registry::find(id)?;
     let high_water = lane.with_inbox(|inbox| inbox.high_water).ok_or_else(Error::closed)?;
     let mut state = cell.lock(id.generation())?;
@@ -64,6 +66,7 @@ fn ask(id: Id, ask: Ask, mark: Option<Mark>) -> Result<()> {
         return Ok(());
     };
     let mut state = cell.lock(id.generation())?;
+    contain::fault("calls: ask");
     if state.is_ending {
         return Err(Error::closed());
     }

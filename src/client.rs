@@ -16,6 +16,7 @@ use kept::Kept;
 
 use crate::address::Address;
 use crate::calls::Told;
+use crate::contain;
 use crate::error::{Code, Error, Result};
 use crate::info::Facts;
 use crate::sys::socket;
@@ -73,8 +74,25 @@ impl Client {
         connect::connect(config)
     }
 
+    /// Does one call. What a defect has left half done is not used again: both directions tell of it from then on.
+    fn whole<T>(&mut self, what: &str, call: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+        let done = contain::run(what, || call(self));
+        if let Err(error) = &done
+            && error.code() == Code::Internal
+        {
+            self.kept = Kept::default();
+            self.inbound = Inbound::Failed(error.clone());
+            self.outbound = Outbound::Failed(error.clone());
+        }
+        done
+    }
+
     /// Sends all of it. After a failure nothing more can be sent, for nobody knows how much has left.
     pub fn send(&mut self, data: &[u8]) -> Result<()> {
+        self.whole("a send", |client| client.send_all(data))
+    }
+
+    fn send_all(&mut self, data: &[u8]) -> Result<()> {
         self.may_send()?;
         let mut deadline = Deadline::after(self.io_timeout);
         let most = KEPT.saturating_add(data.len());
@@ -96,6 +114,10 @@ impl Client {
 
     /// Receives what has come, at least one byte; 0: the server has ended in good order.
     pub fn recv(&mut self, buf: &mut [u8]) -> Result<usize> {
+        self.whole("a receive", |client| client.recv_some(buf))
+    }
+
+    fn recv_some(&mut self, buf: &mut [u8]) -> Result<usize> {
         if buf.is_empty() {
             return Err(Error::invalid("len is 0, which would look like the server's end"));
         }
@@ -123,6 +145,10 @@ impl Client {
 
     /// Ends our direction, with close_notify or in plain text with FIN; receiving goes on.
     pub fn end(&mut self) -> Result<()> {
+        self.whole("an end", Client::end_direction)
+    }
+
+    fn end_direction(&mut self) -> Result<()> {
         self.may_send()?;
         self.outbound = Outbound::Ended;
         self.write_end();
@@ -144,7 +170,7 @@ impl Client {
         let Some((target, timeout)) = self.before_tls.take() else {
             return Err(Error::state("tlsloop_client_start_tls: the mode is not STARTTLS, or TLS has begun before"));
         };
-        let begun = self.begin_tls(&target, timeout);
+        let begun = self.whole("a handshake", |client| client.begin_tls(&target, timeout));
         if let Err(error) = &begun {
             self.kept = Kept::default();
             self.inbound = Inbound::Failed(error.clone());

@@ -4,6 +4,7 @@
 //! A connection goes through [`Phase`] in order and never back. Invariants: [`Phase::Over`] comes with a [`Verdict`], and
 //! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
 
+mod burial;
 mod deadline;
 mod dial;
 mod input;
@@ -18,10 +19,13 @@ pub(crate) use verdict::Verdict;
 use std::os::fd::BorrowedFd;
 
 use crate::cell::{Ask, Cell, Post};
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
+use crate::info::Usual;
 use crate::queue::{Mark, Pool, Queue};
+use crate::rare::Rare;
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
@@ -46,6 +50,8 @@ pub(crate) struct Limits {
 /// What a worker lends to the connection that it is working on.
 pub(crate) struct Tools<'a> {
     pub(crate) bufs: &'a mut Buffers,
+    /// What connections have in common.
+    pub(crate) usual: &'a mut Usual,
     /// Where plaintext is put.
     pub(crate) plain: &'a mut [u8],
     pub(crate) pool: &'a mut Pool,
@@ -132,7 +138,7 @@ pub(crate) struct Conn {
     outbound: Outbound,
     verdict: Option<Box<Verdict>>,
     /// Functions to run, each with its time, in the order of posting.
-    posts: Vec<(u64, Post)>,
+    posts: Rare<(u64, Post)>,
     idle_timeout: Option<u64>,
     born: u64,
     moved_in: u64,
@@ -148,7 +154,12 @@ pub(crate) struct Conn {
     paused: bool,
     /// An event came while paused: until resume, no more are wanted.
     unwanted: bool,
-    announced: bool,
+    /// The host has been told that it is up.
+    pub(crate) is_announced: bool,
+    /// It no longer counts among those on their way up.
+    pub(crate) is_settled: bool,
+    /// Its last callback has begun.
+    pub(crate) is_told: bool,
     /// Our FIN was sent.
     fin_sent: bool,
     /// A write failed while bytes of the host's were on their way.
@@ -176,7 +187,7 @@ impl Conn {
             inbound: Inbound::Open,
             outbound: Outbound::Open,
             verdict: None,
-            posts: Vec::new(),
+            posts: Rare::new(),
             idle_timeout: tools.limits.idle_timeout,
             born: tools.now,
             moved_in: tools.now,
@@ -187,7 +198,9 @@ impl Conn {
             interest: Interest::Edge { read: true, write: false },
             paused: false,
             unwanted: false,
-            announced: false,
+            is_announced: false,
+            is_settled: false,
+            is_told: false,
             fin_sent: false,
             lost: false,
             wants_reset: false,
@@ -208,11 +221,6 @@ impl Conn {
     /// Its socket.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.link.fd()
-    }
-
-    /// Whether the host has been told that it is up.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.announced
     }
 
     /// Whether it is on its way up: its next step may be one of a handshake, which costs more than any other.
@@ -247,10 +255,11 @@ impl Conn {
 
     /// Ends it in good order: what is queued leaves, then our end; the peer's is awaited for the close timeout.
     pub(crate) fn close(&mut self, verdict: Verdict, now: u64) {
+        contain::fault("conn: close");
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
             // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
-            Phase::Opening if self.announced && self.has_unsent() => {
+            Phase::Opening if self.is_announced && self.has_unsent() => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
                 self.moved_out = now;
                 if self.is_all_plain() {
@@ -272,12 +281,6 @@ impl Conn {
         if self.outbound == Outbound::Open {
             self.outbound = Outbound::Ending;
         }
-    }
-
-    /// Turns it away on its way up, without a word to the host.
-    pub(crate) fn refuse(&mut self) {
-        self.is_refused = true;
-        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
     }
 
     /// Resets it at once.
@@ -310,14 +313,14 @@ impl Conn {
                 self.idle_timeout = ms;
                 self.moved_in = now;
             }
-            Ask::Post(ms, post) => self.posts.push((now.saturating_add(ms), post)),
+            Ask::Post(ms, post) => self.posts.list().push((now.saturating_add(ms), post)),
         }
     }
 
     /// What it means that the host ends the connection now.
     fn close_verdict(&self) -> Verdict {
         match (self.phase, &self.inbound) {
-            (Phase::Opening, _) if !self.announced => {
+            (Phase::Opening, _) if !self.is_announced => {
                 Verdict::new(Reason::Host, Code::Closed, "the host closed the connection before it was up")
             }
             (_, Inbound::Ended(true)) => Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection"),
@@ -330,14 +333,17 @@ impl Conn {
         if self.posts.is_empty() {
             return Vec::new();
         }
-        let (mut due, later): (Vec<_>, Vec<_>) = self.posts.drain(..).partition(|(when, _)| *when <= now);
-        self.posts = later;
+        let (mut due, mut later): (Vec<_>, Vec<_>) = self.posts.take().into_iter().partition(|(when, _)| *when <= now);
+        if !later.is_empty() {
+            self.posts.list().append(&mut later);
+        }
         due.sort_by_key(|(when, _)| *when);
         due.into_iter().map(|(_, post)| post).collect()
     }
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
     pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
+        contain::fault("conn: note");
         if readable {
             self.link.readable(peer_ended);
             // On the way up there is nothing for the host, so a pause holds nothing back.
@@ -381,20 +387,5 @@ impl Conn {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
         let wanted = !(self.unwanted && self.phase == Phase::Open);
         Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
-    }
-
-    /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
-    /// nothing left unread, so that the kernel does not turn the close into a reset that would destroy an alert.
-    pub(crate) fn bury(&mut self, tools: &mut Tools<'_>) {
-        let queued = self.queue.len() + self.in_flight;
-        self.cell.gauge.release(queued, 0);
-        tools.counters.unqueued.add(queued as u64);
-        self.queue.clear(tools.pool);
-        if self.wants_reset {
-            socket::reset(self.link.fd());
-        } else if !self.fin_sent && !self.link.has_ended() {
-            let _ = socket::shutdown_write(self.link.fd());
-            self.link.drop_input(tools.bufs);
-        }
     }
 }

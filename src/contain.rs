@@ -5,6 +5,9 @@
 //! keeps the words of a panic on such a thread and leaves every other panic to the hook that was
 //! there before.
 
+#[cfg(feature = "fault-injection")]
+pub mod faults;
+
 use std::any::Any;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -18,6 +21,8 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     /// The words and the place of the last panic on this thread that nobody has fetched yet.
     static REPORT: Cell<Option<String>> = const { Cell::new(None) };
+    /// The words of a panic that [`quietly`] has ended.
+    static DEFECT: Cell<Option<String>> = const { Cell::new(None) };
 }
 
 /// Marks the calling thread as inside until it is dropped, there.
@@ -48,6 +53,28 @@ pub fn run<T>(what: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
         let words = words_of(payload);
         Err(Error::new(Code::Internal, format!("{what}: a defect in tlsloop, contained: {words}")))
     })
+}
+
+/// Runs `body`, where nothing but an answer can be given; a panic in it becomes `refusal`, and [`take_defect`] tells of it.
+pub(crate) fn quietly<T>(refusal: T, body: impl FnOnce() -> T) -> T {
+    let _inside = enter();
+    panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        DEFECT.set(Some(words_of(payload)));
+        refusal
+    })
+}
+
+/// The defect that [`quietly`] has met on this thread since the last call.
+pub(crate) fn take_defect() -> Option<Error> {
+    let words = DEFECT.take()?;
+    Some(Error::new(Code::Internal, format!("a defect in tlsloop, contained: {words}")))
+}
+
+/// A step of the library's, where a test may let the thread panic. Without the feature `fault-injection` it is nothing.
+#[inline(always)]
+pub(crate) fn fault(_step: &'static str) {
+    #[cfg(feature = "fault-injection")]
+    faults::step(_step);
 }
 
 /// Puts the hook in place, once in the life of the process.

@@ -212,6 +212,7 @@ impl Shared {
 
 /// All addresses of a name, in the order in which they are to be tried (getaddrinfo(3), RFC 6724).
 fn look_up(name: &str, port: u16) -> Result<Vec<Address>> {
+    contain::fault("resolver: look_up");
     let told = |why: &dyn std::fmt::Display| Error::new(Code::System, format!("the look-up of {name}: {why}"));
     let mut found: Vec<Address> = Vec::new();
     for address in (name, port).to_socket_addrs().map_err(|error| told(&error))?.map(Address::inet) {

@@ -10,9 +10,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::conn::{Limits, Opening};
-use crate::host::{Host, Level};
+use crate::host::{self, Host, Level};
 use crate::inbox::Inbox;
 use crate::proxy::Reader;
+use crate::stats::Counters;
 use crate::sys::terminal;
 use crate::tls::policy::ServerContext;
 use crate::trust::TrustedSources;
@@ -92,6 +93,15 @@ pub(crate) struct Terms {
     pub(crate) max_per_ip: usize,
 }
 
+/// A place among the handshakes that is kept until somebody has come, who then counts, or nobody has.
+pub(crate) struct Place(Arc<Service>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.end_handshake();
+    }
+}
+
 impl Service {
     /// A service that has not begun.
     pub(crate) fn new(
@@ -130,7 +140,7 @@ impl Service {
             Mode::Plain | Mode::StartTls => Opening::Plain,
             Mode::Detect => Opening::Detection,
         };
-        if proxied { Opening::Introduction(Box::new(Reader::new()), Box::new(opening)) } else { opening }
+        if proxied { Opening::Introduction(Box::new((Reader::new(), opening))) } else { opening }
     }
 
     /// How far it has gone.
@@ -173,49 +183,33 @@ impl Service {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
         if level <= self.log_level {
+            let _called = host::enter();
             self.host.on_log(level, &line);
         }
     }
 
-    /// Counts a connection in, within the limit.
-    pub(crate) fn admit(&self) -> Result<(), Refused> {
+    /// A seat for one more connection, within the limit.
+    pub(crate) fn admit(&self) -> Result<Seat<'_>, Refused> {
         let before = self.connections.fetch_add(1, Ordering::AcqRel);
-        if self.max_connections != 0 && before >= self.max_connections {
-            self.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refused::Limit);
-        }
-        Ok(())
+        let seat = Seat { service: self, counts: true, ip: None };
+        if self.max_connections != 0 && before >= self.max_connections { Err(Refused::Limit) } else { Ok(seat) }
     }
 
-    /// Counts it for its address, within that limit; answers what to give to [`Service::dismiss`].
-    pub(crate) fn admit_ip(&self, ip: Option<IpAddr>) -> Result<Option<IpAddr>, Refused> {
-        let Some(ip) = ip.filter(|_| self.max_per_ip != 0) else { return Ok(None) };
-        let mut by_ip = self.by_ip.lock();
-        let count = by_ip.entry(ip).or_insert(0);
-        if *count >= self.max_per_ip {
-            return Err(Refused::PerIp);
-        }
-        *count += 1;
-        Ok(Some(ip))
+    /// The seat that a connection has which was taken in without an address to count for.
+    pub(crate) fn seat(&self) -> Seat<'_> {
+        Seat { service: self, counts: false, ip: None }
     }
 
-    /// Counts a connection out that was counted in.
+    /// Gives back what [`Seat::keep`] has kept.
     pub(crate) fn dismiss(&self, ip: Option<IpAddr>) {
-        self.connections.fetch_sub(1, Ordering::AcqRel);
-        self.dismiss_ip(ip);
+        drop(Seat { service: self, counts: true, ip });
     }
 
-    /// Undoes [`Service::admit_ip`].
-    pub(crate) fn dismiss_ip(&self, ip: Option<IpAddr>) {
-        if let Some(ip) = ip {
-            let mut by_ip = self.by_ip.lock();
-            if let Some(count) = by_ip.get_mut(&ip) {
-                *count -= 1;
-                if *count == 0 {
-                    by_ip.remove(&ip);
-                }
-            }
-        }
+    /// A place among the handshakes for whoever comes next; `None` when there is none.
+    pub(crate) fn reserve_handshake(self: Arc<Service>) -> Option<Place> {
+        let one_more = |count| (count < self.max_handshakes).then_some(count + 1);
+        self.handshakes.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Place(self))
     }
 
     /// A handshake has begun.
@@ -223,8 +217,17 @@ impl Service {
         self.handshakes.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// A connection is no longer on its way up; said once of each. One that goes out did not count among the handshakes,
+    /// which limit what is accepted.
+    pub(crate) fn settled(&self, counters: &Counters, goes_out: bool) {
+        counters.settled.add(1);
+        if !goes_out {
+            self.end_handshake();
+        }
+    }
+
     /// A handshake has ended, one way or the other. Workers that had paused accepting look again.
-    pub(crate) fn end_handshake(&self) {
+    fn end_handshake(&self) {
         if self.handshakes.fetch_sub(1, Ordering::AcqRel) == self.max_handshakes {
             self.inboxes.iter().for_each(|inbox| inbox.nudge());
         }
@@ -233,5 +236,51 @@ impl Service {
     /// Whether as many handshakes are under way as there may be.
     pub(crate) fn is_busy(&self) -> bool {
         self.handshakes.load(Ordering::Acquire) >= self.max_handshakes
+    }
+}
+
+/// What a connection that is not taken in yet has been counted for. It is counted out again unless it is kept.
+pub(crate) struct Seat<'a> {
+    service: &'a Service,
+    /// It is counted among the connections here.
+    counts: bool,
+    /// The address that it counts for.
+    ip: Option<IpAddr>,
+}
+
+impl Seat<'_> {
+    /// Counts it for its address, within that limit.
+    pub(crate) fn count_for(&mut self, ip: Option<IpAddr>) -> Result<(), Refused> {
+        let Some(ip) = ip.filter(|_| self.service.max_per_ip != 0) else { return Ok(()) };
+        let mut by_ip = self.service.by_ip.lock();
+        let count = by_ip.entry(ip).or_insert(0);
+        if *count >= self.service.max_per_ip {
+            return Err(Refused::PerIp);
+        }
+        *count += 1;
+        self.ip = Some(ip);
+        Ok(())
+    }
+
+    /// The connection is taken in; what it counts for is to be given to [`Service::dismiss`] at its end.
+    pub(crate) fn keep(mut self) -> Option<IpAddr> {
+        self.counts = false;
+        self.ip.take()
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if self.counts {
+            self.service.connections.fetch_sub(1, Ordering::AcqRel);
+        }
+        let Some(ip) = self.ip.take() else { return };
+        let mut by_ip = self.service.by_ip.lock();
+        if let Some(count) = by_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                by_ip.remove(&ip);
+            }
+        }
     }
 }

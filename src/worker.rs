@@ -10,6 +10,7 @@ mod retire;
 pub(crate) mod shard;
 mod visit;
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,18 @@ const EVENTS: usize = 256;
 const HANDSHAKES: usize = 2;
 /// How much plaintext one visit delivers at most: one read's worth, and a record of room.
 const PLAIN: usize = 80 * 1024;
+
+/// What a turn does when it has waited, in an order that puts those who are served before those who come.
+const PHASES: [(&str, Phase); 7] = [
+    ("the inbox", Turn::run_inbox),
+    ("the stage of the server", Turn::heed_stage),
+    ("events", Turn::advance),
+    ("deadlines", Turn::expire),
+    ("the agenda", Turn::follow_agenda),
+    ("handshakes", Turn::welcome),
+    ("accepting", Turn::accept),
+];
+type Phase = fn(&mut Turn, &Shard);
 
 /// Keys of what is not a connection; connections have generations from 1.
 const WAKE: Key = Key { slot: 0, generation: 0 };
@@ -70,7 +83,8 @@ struct Turn {
     door: Option<Door>,
     began: Instant,
     deadlines: Deadlines<Key>,
-    ready: Vec<Ready>,
+    /// Events that were not dealt with yet. The kernel tells each only once.
+    ready: VecDeque<Ready>,
     notes: Vec<Note>,
     plain: Vec<u8>,
     stopping: bool,
@@ -108,7 +122,7 @@ impl Worker {
             door,
             began: Instant::now(),
             deadlines: Deadlines::new(),
-            ready: Vec::with_capacity(EVENTS),
+            ready: VecDeque::with_capacity(EVENTS),
             notes: Vec::new(),
             plain: vec![0; PLAIN],
             stopping: false,
@@ -135,11 +149,11 @@ impl Worker {
         let number = self.number;
         let host = self.service.clone();
         let (_, shard) = shard::enter(shard, |shard| {
-            host.host.on_worker_start(number);
+            let _ = turn.contained("the first callback of a worker", |_| host.host.on_worker_start(number));
             while turn.goes_on(shard) {
-                turn.take_contained(shard, Timeout::Forever);
+                turn.take(shard, Timeout::Forever);
             }
-            host.host.on_worker_stop(number);
+            let _ = turn.contained("the last callback of a worker", |_| host.host.on_worker_stop(number));
         });
         self.shard = shard;
     }
@@ -150,7 +164,7 @@ impl Worker {
         let Some(shard) = self.shard.take() else { return false };
         let turn = &mut self.turn;
         let (goes_on, shard) = shard::enter(shard, |shard| {
-            turn.take_contained(shard, timeout);
+            turn.take(shard, timeout);
             turn.goes_on(shard)
         });
         self.shard = shard;
@@ -171,31 +185,40 @@ impl Turn {
         !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
     }
 
-    /// One turn that a defect outside any connection does not end.
-    fn take_contained(&mut self, shard: &Shard, timeout: Timeout) {
-        let done = contain::run("a turn", || {
-            self.take(shard, timeout);
-            Ok(())
-        });
-        if let Err(error) = done {
-            self.service.log(Level::Error, || format!("event=defect why=\"{error}\""));
+    /// Does a piece of work. A defect in it is logged, and ends this piece and nothing behind it.
+    fn contained<R>(&mut self, what: &str, work: impl FnOnce(&mut Turn) -> R) -> Result<R> {
+        let done = contain::run(what, || Ok(work(self)));
+        if let Err(defect) = &done {
+            self.log_defect(defect);
         }
+        // What OpenSSL called could only give an answer.
+        if let Some(defect) = contain::take_defect() {
+            self.log_defect(&defect);
+        }
+        done
     }
 
-    /// One turn: the work that is there, in an order that puts those who are served before those who come.
+    #[cold]
+    fn log_defect(&self, defect: &Error) {
+        // Where even the log fails, nobody can be told.
+        let _ = contain::run("the log", || {
+            self.service.log(Level::Error, || format!("event=defect why=\"{defect}\""));
+            Ok(())
+        });
+    }
+
+    /// One turn: the work that is there. What a defect leaves undone stays where the next turn finds it.
     fn take(&mut self, shard: &Shard, timeout: Timeout) {
-        self.wait(shard, timeout);
+        let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
         let _busy = busy.lock();
         shard.set_now(self.millis());
-        self.run_inbox(shard);
-        self.heed_stage(shard);
-        self.advance(shard);
-        self.expire(shard);
-        self.follow_agenda(shard);
-        self.welcome(shard);
-        self.accept(shard);
-        self.rearm(shard);
+        for (what, phase) in PHASES {
+            let _ = self.contained(what, |turn| phase(turn, shard));
+        }
+        if self.contained("the clock", |turn| turn.rearm(shard)).is_err() {
+            shard.inbox().signal();
+        }
     }
 
     fn millis(&self) -> u64 {
@@ -204,11 +227,11 @@ impl Turn {
 
     /// Waits for events and sorts them: our own first, connections next.
     fn wait(&mut self, shard: &Shard, timeout: Timeout) {
+        contain::fault("turn: wait");
         let may_sleep = shard.inbox().may_sleep() && !self.has_leftovers(shard);
         let wait = if may_sleep { self.until_deadline(timeout) } else { 0 };
         let waited = self.epoll.wait(&mut self.events, wait);
         shard.inbox().awake();
-        self.ready.clear();
         if let Err(error) = waited {
             self.service.log(Level::Error, || format!("event=wait_failed why=\"epoll_wait: {error}\""));
             return;
@@ -218,15 +241,19 @@ impl Turn {
                 WAKE => {}
                 CLOCK => self.clock.iter().for_each(Clock::clear),
                 DOOR => self.door.iter_mut().for_each(Door::knock),
-                _ => self.ready.push(event),
+                _ => self.ready.push_back(event),
             }
         }
     }
 
     fn has_leftovers(&self, shard: &Shard) -> bool {
+        let has_visitors = self.door.as_ref().is_some_and(|door| !door.has_failed());
         shard.has_listed()
-            || (self.service.stage() >= Stage::Draining && self.door.is_some())
+            || !self.ready.is_empty()
+            || (self.service.stage() >= Stage::Draining && has_visitors)
             || (self.service.stage() == Stage::Stopping && !self.stopping)
+            // The handshake that made room may have ended between our look and our pause.
+            || (self.door.as_ref().is_some_and(Door::is_paused) && !self.service.is_busy())
     }
 
     /// Milliseconds to the next deadline, rounded up, or `timeout` if that is sooner; -1: neither.
@@ -246,75 +273,78 @@ impl Turn {
 
     /// What other threads ask for.
     fn run_inbox(&mut self, shard: &Shard) {
+        contain::fault("turn: run_inbox");
         let mut notes = std::mem::take(&mut self.notes);
         shard.inbox().take(&mut notes);
         for note in notes.drain(..) {
-            match note {
-                Note::Left(id) => shard.list(Key { slot: id.slot() as u32, generation: id.generation() }),
-                Note::Newcomer(newcomer) => {
-                    shard.inbox().counters.accepted.add(1);
-                    self.take_in(shard, *newcomer);
-                }
-                Note::Outgoing(outgoing) => self.send_out(shard, *outgoing),
-                Note::LookedUp(key, found) => {
-                    shard.ask(key, |conn| conn.looked_up(found));
-                    shard.list(key);
-                }
-            }
+            self.heed_note(shard, note);
         }
         self.notes = notes;
     }
 
+    fn heed_note(&mut self, shard: &Shard, note: Note) {
+        match note {
+            Note::Left(id) => {
+                let key = Key { slot: id.slot() as u32, generation: id.generation() };
+                self.work(shard, key, "a note", |_| shard.list(key));
+            }
+            Note::Newcomer(newcomer) => {
+                shard.inbox().counters.accepted.add(1);
+                let _ = self.contained("a newcomer", |turn| turn.take_in(shard, *newcomer));
+            }
+            Note::Outgoing(outgoing) => {
+                let _ = self.contained("a connection that goes out", |turn| turn.send_out(shard, *outgoing));
+            }
+            Note::LookedUp(key, found) => self.work(shard, key, "a look-up", |_| {
+                shard.ask(key, |conn| conn.looked_up(found));
+                shard.list(key);
+            }),
+        }
+    }
+
     /// Follows the server on its way to the end.
     fn heed_stage(&mut self, shard: &Shard) {
+        contain::fault("turn: heed_stage");
         if self.service.stage() != Stage::Stopping {
             return;
         }
-        if let Some(door) = self.door.take() {
-            door.close(&self.epoll);
-        }
-        let began = !std::mem::replace(&mut self.stopping, true);
-        let out_of_time = self.service.stop_deadline().is_some_and(|at| at <= Instant::now());
-        if began {
+        self.close_door();
+        if !self.stopping {
             self.stop_all(shard);
+            self.stopping = true;
         }
-        if out_of_time {
+        if self.service.stop_deadline().is_some_and(|at| at <= Instant::now()) {
             self.end_all(shard);
         }
     }
 
     /// Connections with events; handshakes wait until the others have been served.
     fn advance(&mut self, shard: &Shard) {
-        let ready = std::mem::take(&mut self.ready);
-        for event in &ready {
-            let key = Key::from_u64(event.key);
-            let note = |conn: &mut crate::conn::Conn| {
+        contain::fault("turn: advance");
+        while let Some(event) = self.ready.pop_front() {
+            // One that ended earlier in this batch has a stale key, which is nothing special.
+            self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
                 conn.note(event.readable, event.writable, event.peer_ended, event.failed);
-                conn.is_opening()
-            };
-            match shard.ask(key, note) {
-                Some(true) => shard.list(key),
-                Some(false) => self.visit(shard, key),
-                // It ended earlier in this batch: a stale key is nothing special.
-                None => {}
-            }
+                !conn.is_opening()
+            });
         }
-        self.ready = ready;
     }
 
     /// Deadlines that have passed when the turn begins; one that is set meanwhile waits for the next turn.
     fn expire(&mut self, shard: &Shard) {
+        contain::fault("turn: expire");
         for (_, key) in self.deadlines.take_due(shard.now()) {
-            shard.step(key, &mut [], |conn, tools| {
+            self.visit_after(shard, key, |conn, tools| {
                 conn.armed = u64::MAX;
                 conn.expire(tools);
+                true
             });
-            self.visit(shard, key);
         }
     }
 
     /// Connections that have more to do, those that were named when the turn began or in it.
     fn follow_agenda(&mut self, shard: &Shard) {
+        contain::fault("turn: follow_agenda");
         for _ in 0..shard.listed() {
             let Some(key) = shard.next_listed(true) else { return };
             self.visit(shard, key);
@@ -323,6 +353,7 @@ impl Turn {
 
     /// Handshakes, a few.
     fn welcome(&mut self, shard: &Shard) {
+        contain::fault("turn: welcome");
         for _ in 0..HANDSHAKES {
             let Some(key) = shard.next_listed(false) else { return };
             self.visit(shard, key);
@@ -331,6 +362,7 @@ impl Turn {
 
     /// Sees to it that a host that waits by itself wakes up in time.
     fn rearm(&mut self, shard: &Shard) {
+        contain::fault("turn: rearm");
         let Some(clock) = &self.clock else { return };
         // From here until the next turn the host sleeps for us: whoever asks for something must wake it.
         if !shard.inbox().may_sleep() || self.has_leftovers(shard) {

@@ -3,6 +3,7 @@
 
 use super::{Conn, Outbound, Phase, Tools, Verdict};
 use crate::conn::Limits;
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::tls::wire::Wire;
@@ -21,11 +22,13 @@ enum Due {
 impl Conn {
     /// When the connection has to be looked at again, if nothing happens before.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
+        contain::fault("conn: deadline");
         self.next_due(limits).map(|(when, _)| when)
     }
 
     /// Acts on deadlines that have passed. Posted functions are left to the worker.
     pub(crate) fn expire(&mut self, tools: &mut Tools<'_>) {
+        contain::fault("conn: expire");
         let Some((when, due)) = self.next_due(tools.limits) else { return };
         if when > tools.now {
             return;
@@ -70,7 +73,7 @@ impl Conn {
                     after(self.born, self.way.timeout, Due::Handshake)
                 },
                 // The host has ended it while TLS was on its way up.
-                if self.announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
+                if self.is_announced && (self.verdict.is_some() || self.outbound != Outbound::Open) {
                     after(self.moved_out, limits.close_timeout, Due::Close)
                 } else {
                     None

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Conn, News, Opening, Phase, Tools, Verdict};
 use crate::address::Address;
 use crate::cell::Cell;
+use crate::contain;
 use crate::error::{Code, Result};
 use crate::host::Reason;
 use crate::id::Id;
@@ -92,6 +93,7 @@ impl Conn {
 
     /// The look-up has ended.
     pub(crate) fn looked_up(&mut self, found: Result<Vec<Address>>) {
+        contain::fault("conn: looked_up");
         let Opening::Dialing(dial) = &mut self.opening else { return };
         if !matches!((self.phase, &dial.stage), (Phase::Opening, Stage::LookUp)) {
             return;
@@ -107,6 +109,7 @@ impl Conn {
 
     /// One step on the way to an address.
     pub(super) fn dial(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: dial");
         let Opening::Dialing(dial) = &mut self.opening else { return News::Nothing };
         match &dial.stage {
             Stage::LookUp | Stage::Rest => News::Nothing,
@@ -162,6 +165,7 @@ impl Conn {
 
     /// The worker has begun to connect to `address`, or could not. True: the new socket is to be watched.
     pub(crate) fn dialed(&mut self, address: Address, begun: io::Result<OwnedFd>, now: u64) -> bool {
+        contain::fault("conn: dialed");
         let left = self.time_left(now);
         let Opening::Dialing(dial) = &mut self.opening else { return false };
         match begun {

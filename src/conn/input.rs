@@ -2,6 +2,7 @@
 
 use super::{Conn, Inbound, News, Outbound, Phase, Tools, Verdict};
 use crate::cell::Cell;
+use crate::contain;
 use crate::error::{Code, Error};
 use crate::host::Reason;
 use crate::queue::Mark;
@@ -29,6 +30,7 @@ impl Fate {
 impl Conn {
     /// One step with what has arrived. Until it answers [`News::Nothing`] there may be more to tell.
     pub(crate) fn read(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: read");
         match self.phase {
             Phase::Opening => self.open(tools),
             Phase::Open => self.receive(tools),
@@ -50,6 +52,7 @@ impl Conn {
 
     /// Decrypts what one visit may, and keeps back for the next step what stands behind it.
     fn gather(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: gather");
         let mut filled = 0;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         while tools.plain.len() - filled >= RECORD {
@@ -64,18 +67,21 @@ impl Conn {
                 break;
             }
         }
-        drop(wire);
         if filled > 0 {
+            // What OpenSSL has to say meanwhile leaves with the host's answer.
+            wire.hold();
             self.moved_in = tools.now;
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);
             return News::Data(filled);
         }
+        drop(wire);
         self.tell(tools)
     }
 
     /// Acts on the peer's end, if it has come.
     fn tell(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: tell");
         let Inbound::Pending(fate) = std::mem::replace(&mut self.inbound, Inbound::Open) else {
             return News::Nothing;
         };
@@ -105,6 +111,7 @@ impl Conn {
 
     /// Reads and drops, until the peer's end or for ever: the close timeout bounds it.
     fn discard(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: discard");
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let ended = loop {
             match self.stream.read(&mut wire, tools.plain) {

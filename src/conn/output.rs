@@ -2,6 +2,7 @@
 
 use super::{Conn, Inbound, News, Outbound, Phase, Tools};
 use crate::cell::Cell;
+use crate::contain;
 use crate::error::{Code, Error, Result};
 use crate::queue::{Mark, Refusal};
 use crate::sys::socket;
@@ -11,6 +12,7 @@ use crate::tls::wire::Wire;
 impl Conn {
     /// Queues bytes for the peer, all or none. For the connection's own worker.
     pub(crate) fn send(&mut self, parts: &[&[u8]], tools: &mut Tools<'_>) -> Result<()> {
+        contain::fault("conn: send");
         let len = parts.iter().map(|part| part.len()).sum();
         self.cell.gauge.accept(len, tools.limits.high_water, false).map_err(refused)?;
         self.begin_progress(tools.now);
@@ -24,6 +26,7 @@ impl Conn {
 
     /// Takes over bytes that another thread has left; they are counted already.
     pub(crate) fn append(&mut self, bytes: Vec<u8>, tools: &Tools<'_>) {
+        contain::fault("conn: append");
         self.begin_progress(tools.now);
         tools.counters.queued.add(bytes.len() as u64);
         self.queue.append(bytes);
@@ -43,6 +46,7 @@ impl Conn {
 
     /// Hands to the kernel what it takes, and does what is due behind it.
     pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: flush");
         match self.phase {
             Phase::Opening => return self.flush_opening(tools),
             Phase::Over => return News::Nothing,
@@ -75,7 +79,7 @@ impl Conn {
         } else if !self.link.is_flushed() {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
-        if self.link.send_error().is_some() && self.announced {
+        if self.link.send_error().is_some() && self.is_announced {
             self.lost = self.has_unsent();
             self.fail_write();
             return News::Nothing;
@@ -85,12 +89,13 @@ impl Conn {
 
     /// Encrypts and sends until the queue is empty or the kernel takes no more.
     fn write_queue(&mut self, tools: &mut Tools<'_>) -> Option<Failure> {
+        contain::fault("conn: write_queue");
         if self.queue.is_empty() && self.link.is_flushed() {
             return None;
         }
         let opening = self.phase == Phase::Opening;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        let mut taken = wire.flush();
+        let mut taken = 0;
         let mut failure = None;
         while !wire.link().is_blocked() && wire.link().send_error().is_none() {
             let front = self.queue.front();
@@ -120,6 +125,11 @@ impl Conn {
                 }
             }
         }
+        let is_last = self.outbound == Outbound::Ending && self.queue.is_empty() && !self.cell.gauge.has_left();
+        if is_last && failure.is_none() && self.stream.ends_in_band() {
+            // The end leaves together with the last bytes.
+            self.stream.end(&mut wire);
+        }
         taken += wire.flush();
         if taken > 0 {
             self.moved_out = tools.now;
@@ -129,6 +139,7 @@ impl Conn {
 
     /// Counts as sent what the kernel has taken; true if the host is to be told.
     fn release(&mut self, tools: &Tools<'_>) -> bool {
+        contain::fault("conn: release");
         if self.link.is_flushed() && self.link.send_error().is_none() {
             self.delivered += std::mem::take(&mut self.in_flight);
         }
@@ -144,7 +155,12 @@ impl Conn {
 
     /// Everything queued has left: now our end, if it is asked for.
     fn end_outbound(&mut self, tools: &mut Tools<'_>) {
+        contain::fault("conn: end_outbound");
         if self.outbound == Outbound::Ending {
+            if self.cell.gauge.has_left() {
+                // Sent by another thread before the seal, so it leaves before the end. The note about it is on its way.
+                return;
+            }
             let mut wire = Wire::new(&mut self.link, tools.bufs);
             self.stream.end(&mut wire);
             drop(wire);

@@ -1,5 +1,6 @@
 //! How a connection ended, for whichever callback is its last.
 
+use super::Conn;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::tls::stream::Failure;
@@ -34,5 +35,21 @@ impl Verdict {
         };
         let error = failure.error();
         Verdict::new(reason, error.code(), error.sentence())
+    }
+}
+
+impl Conn {
+    /// Turns it away on its way up, without a word to the host.
+    pub(crate) fn refuse(&mut self) {
+        self.is_refused = true;
+        self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
+    }
+
+    /// Bytes of the host's came too late to leave: then it has not ended in good order.
+    pub(crate) fn leave_behind(&mut self, n: usize) {
+        if n > 0 && matches!(self.verdict().reason, Reason::Peer | Reason::Host) {
+            let why = format!("the connection ended before the last {n} bytes could be sent");
+            self.overrule(Verdict::new(Reason::Reset, Code::Closed, why));
+        }
     }
 }

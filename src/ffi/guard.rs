@@ -49,6 +49,10 @@ fn call<T>(export: &str, body: impl FnOnce() -> Result<T>) -> std::result::Resul
         set_last_error("this process was forked under a running server: it may only exec or exit");
         return Err(Code::State);
     }
+    let body = || {
+        contain::fault("an export");
+        body()
+    };
     contain::run(export, body).map_err(|error| {
         set_last_error(error.sentence());
         error.code()

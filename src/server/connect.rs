@@ -30,9 +30,10 @@ impl Server {
         if let Place::Named(..) = place {
             self.resolver.begin()?;
         }
-        self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
-        let begun = self.send_out(target, place, config.connect_timeout, data, tell);
-        begun.inspect_err(|_| self.service.dismiss(None))
+        let seat = self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
+        self.send_out(target, place, config.connect_timeout, data, tell)?;
+        seat.keep();
+        Ok(())
     }
 
     fn send_out(

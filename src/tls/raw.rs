@@ -29,7 +29,6 @@ mod verify;
 mod x509;
 
 use std::ffi::CStr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Once;
 
@@ -68,16 +67,24 @@ pub(crate) fn init() {
 }
 
 /// Runs what OpenSSL called. A panic ends here, for unwinding through C is undefined: the answer is
-/// then `refusal`.
+/// then `refusal`, and the step that OpenSSL was asked for fails.
 fn contain<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     // What the closures change is either dropped with the connection or replaced as a whole.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(refusal)
+    crate::contain::quietly(refusal, || {
+        crate::contain::fault("a hook of OpenSSL's");
+        body()
+    })
 }
 
 /// Empties the thread's error queue without reading it.
 pub(crate) fn clear_errors() {
+    // Clearing walks through all places of the queue, looking does not, and nearly always it is empty.
     // SAFETY: touches only the calling thread's queue.
-    unsafe { ffi::ERR_clear_error() }
+    unsafe {
+        if decl::ERR_peek_error() != 0 {
+            ffi::ERR_clear_error();
+        }
+    }
 }
 
 /// Empties the thread's error queue and joins its sentences, the oldest (the cause) first.

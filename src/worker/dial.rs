@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::Turn;
 use super::shard::Shard;
 use crate::conn::{Conn, Verdict};
+use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
@@ -22,21 +23,23 @@ impl Turn {
         let Outgoing { key, fd, target, timeout, addresses } = outgoing;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
+        let way = (target, timeout);
+        shard.insert(key, |tools| Conn::outgoing(id, lane.cell(key), Link::new(fd), way, addresses, tools));
         let counters = &shard.inbox().counters;
         counters.accepted.add(1);
         counters.opened.add(1);
-        shard.insert(key, |tools| {
-            let mut conn = Conn::outgoing(id, lane.cell(key), Link::new(fd), (target, timeout), addresses, tools);
-            if self.stopping {
-                conn.finish(Verdict::stopped());
+        self.work(shard, key, "a connection that goes out", |turn| {
+            contain::fault("send_out: begin");
+            if turn.stopping {
+                shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             }
-            conn
+            turn.see_to(shard, key);
         });
-        self.settle(shard, key);
     }
 
     /// Tries the next address of a connection.
     pub(super) fn dial(&self, shard: &Shard, key: Key) {
+        contain::fault("dial: begin");
         let Some(Some(address)) = shard.ask(key, |conn| conn.next_address()) else { return };
         let begun = socket::connect(&address).and_then(|fd| self.place(fd));
         shard.step(key, &mut [], |conn, tools| {
@@ -52,6 +55,7 @@ impl Turn {
 
     /// Where the host itself waits with `select`, connections must not take the low numbers.
     pub(super) fn place(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        contain::fault("accept: place");
         let moved = if self.service.host_driven { above_select(fd.as_raw_fd())? } else { None };
         Ok(moved.unwrap_or(fd))
     }

@@ -9,111 +9,114 @@ use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::queue::Mark;
 use crate::slab::Key;
-use crate::stats::Counters;
 
 impl Turn {
-    /// Ends a connection for good: exactly once, because afterwards its key finds nothing.
+    /// Ends a connection for good: exactly once, because afterwards its key finds nothing. No defect in one part of it
+    /// keeps the others from being done.
     pub(super) fn retire(&mut self, shard: &Shard, key: Key) {
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
         shard.set_visiting(Some(key));
-        self.run_last_posts(shard, key, id);
-        let Some((verdict, announced)) = shard.ask(key, |conn| (conn.verdict(), conn.is_announced())) else { return };
-        if shard.ask(key, |conn| conn.is_refused) == Some(true) {
-            shard.set_visiting(None);
-            return self.bury(shard, key, announced, |_| {});
+        if self.contained("the last posts of a connection", |turn| turn.run_last_posts(shard, key, id)).is_err() {
+            // What was promised to run is still there.
+            let _ = self.contained("the last posts of a connection", |turn| turn.run_last_posts(shard, key, id));
         }
-        if !announced {
-            shard.inbox().counters.handshakes_failed.add(1);
-        }
-        let told = contain::run("the last callback of a connection", || {
-            self.tell_end(shard, id, announced, &verdict);
-            Ok(())
-        });
-        if let Err(error) = told {
-            self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
+        if shard.ask(key, |conn| conn.is_refused) != Some(true) {
+            self.tell_end(shard, key, id);
         }
         shard.set_visiting(None);
-        self.bury(shard, key, announced, |counters| {
-            if announced {
-                counters.ended(verdict.reason);
-            }
-        });
+        let _ = self.contained("the burial of a connection", |turn| turn.bury(shard, key));
     }
 
     /// What was posted runs before the last callback, due or not; from now on nothing more can be.
-    fn run_last_posts(&self, shard: &Shard, key: Key, id: Id) {
+    fn run_last_posts(&mut self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("retire: run_last_posts");
         let last = |conn: &mut Conn| {
             conn.is_ending = true;
             conn.take_posts(u64::MAX)
         };
         let mut posts = shard.ask(key, last).unwrap_or_default();
         let left = shard.ask(key, |conn| conn.cell().take_left(true)).flatten();
+        let bytes = left.as_ref().map_or(0, |left| left.bytes.len());
+        shard.ask(key, |conn| conn.leave_behind(bytes));
         let later = left.into_iter().flat_map(|left| left.asks);
         posts.extend(later.filter_map(|ask| if let Ask::Post(_, post) = ask { Some(post) } else { None }));
         for post in posts {
-            let done = contain::run("a posted function", || {
-                post(id);
-                Ok(())
-            });
-            if let Err(error) = done {
-                self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
-            }
+            let _ = self.contained("a posted function", |_| post(id));
         }
     }
 
-    fn tell_end(&self, shard: &Shard, id: Id, announced: bool, verdict: &Verdict) {
-        let facts = shard.lane().cell(shard_key(id)).facts();
-        let peer = facts.map(|facts| facts.peer_text()).unwrap_or_default();
-        let Verdict { reason, code, why } = verdict;
-        let level = if *reason == Reason::System { Level::Warn } else { Level::Debug };
-        let event = if announced { "disconnect" } else { "handshake_failed" };
-        self.service.log(level, || {
-            format!(
-                "event={event} conn={} peer={peer} reason={} why=\"{why}\"",
-                id.to_u64(),
-                reason.name().to_string_lossy()
-            )
-        });
+    /// Runs the last callback.
+    fn tell_end(&mut self, shard: &Shard, key: Key, id: Id) {
+        let last = |conn: &mut Conn| (!std::mem::replace(&mut conn.is_told, true)).then(|| conn.verdict());
+        let Some(Some(Verdict { reason, code, why })) = shard.ask(key, last) else { return };
+        let announced = shard.ask(key, |conn| conn.is_announced) == Some(true);
+        let peer = self.contained("the log", |turn| turn.log_end(shard, key, id, announced)).unwrap_or_default();
         if announced {
-            self.service.host.on_disconnect(id, *reason, why);
+            let _ = self.contained("on_disconnect", |turn| turn.service.host.on_disconnect(id, reason, &why));
         } else {
-            self.service.host.on_handshake_failed(id, *code, &peer, why);
+            shard.inbox().counters.handshakes_failed.add(1);
+            let tell = |turn: &mut Turn| turn.service.host.on_handshake_failed(id, code, &peer, &why);
+            let _ = self.contained("on_handshake_failed", tell);
         }
+    }
+
+    /// Logs how a connection ends; answers the name of its peer.
+    fn log_end(&self, shard: &Shard, key: Key, id: Id, announced: bool) -> String {
+        contain::fault("retire: log_end");
+        let peer = shard.lane().cell(key).facts().map(|facts| facts.peer_text()).unwrap_or_default();
+        let Some(Verdict { reason, why, .. }) = shard.ask(key, |conn| conn.verdict()) else { return peer };
+        let level = if reason == Reason::System { Level::Warn } else { Level::Debug };
+        let event = if announced { "disconnect" } else { "handshake_failed" };
+        let (id, reason) = (id.to_u64(), reason.name().to_string_lossy());
+        self.service.log(level, || format!("event={event} conn={id} peer={peer} reason={reason} why=\"{why}\""));
+        peer
     }
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
-    /// sees the end counted finds nothing under its id any more, and its descriptor closed.
-    fn bury(&mut self, shard: &Shard, key: Key, announced: bool, count: impl FnOnce(&Counters)) {
-        shard.step(key, &mut [], |conn, tools| conn.bury(tools));
+    /// sees the end counted finds nothing under its id any more, its descriptor closed, and its place in the limits free.
+    fn bury(&mut self, shard: &Shard, key: Key) {
+        let _ = self.contained("the last look at a socket", |_| {
+            shard.step(key, &mut [], |conn, tools| conn.bury(tools));
+        });
         let Some(conn) = shard.remove(key) else { return };
-        let _ = self.epoll.remove(conn.fd());
-        if conn.armed != u64::MAX {
-            self.deadlines.remove(conn.armed, key);
-        }
-        let cell = conn.cell();
+        let (cell, lane, service) = (conn.cell(), shard.lane(), &self.service);
+        let counters = &shard.inbox().counters;
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
-        let goes_out = conn.goes_out();
-        cell.close();
-        drop(conn);
-        count(&shard.inbox().counters);
-        shard.lane().forget(key);
-        if !announced {
-            self.settled(shard, goes_out);
+        let (is_settled, goes_out, armed) = (conn.is_settled, conn.goes_out(), conn.armed);
+        // From here on all is given back in the reverse order, also while a panic unwinds.
+        let _count = Finally(|| {
+            if !is_settled {
+                service.settled(counters, goes_out);
+            }
+        });
+        let _name = Finally(|| lane.forget(key));
+        let ended = conn.is_announced.then(|| conn.verdict().reason);
+        let _end = Finally(|| ended.into_iter().for_each(|reason| counters.ended(reason)));
+        let _seat = Finally(|| service.dismiss(ip));
+        let conn = conn;
+        let _cell = Finally(|| cell.close());
+        contain::fault("retire: give back");
+        let _ = self.epoll.remove(conn.fd());
+        if armed != u64::MAX {
+            self.deadlines.remove(armed, key);
         }
-        self.service.dismiss(ip);
     }
 
     /// Begins the end of every connection, in good order as far as the grace allows.
     pub(super) fn stop_all(&mut self, shard: &Shard) {
+        contain::fault("stop: all");
         for key in shard.keys() {
-            shard.step(key, &mut [], |conn, tools| conn.close(Verdict::stopped(), tools.now));
-            self.visit(shard, key);
+            self.visit_after(shard, key, |conn, tools| {
+                conn.close(Verdict::stopped(), tools.now);
+                true
+            });
         }
     }
 
     /// Ends every connection that is left.
     pub(super) fn end_all(&mut self, shard: &Shard) {
+        contain::fault("stop: end_all");
         for key in shard.keys() {
             shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             self.retire(shard, key);
@@ -121,6 +124,11 @@ impl Turn {
     }
 }
 
-fn shard_key(id: Id) -> Key {
-    Key { slot: id.slot() as u32, generation: id.generation() }
+/// Does something when it is dropped.
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }

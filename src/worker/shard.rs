@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
+use crate::contain;
 use crate::error::{Error, Result};
+use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
+use crate::info::Usual;
 use crate::queue::Pool;
 use crate::registry::Lane;
 use crate::slab::{Key, Slab};
@@ -37,6 +40,7 @@ struct Inner {
     conns: Slab<Conn>,
     bufs: Buffers,
     pool: Pool,
+    usual: Usual,
     /// Connections to visit without an event.
     agenda: VecDeque<Key>,
     /// The same for those on their way up, whose steps cost more; they wait for the others.
@@ -50,6 +54,7 @@ impl Shard {
             conns: Slab::new(),
             bufs: Buffers::new(),
             pool: Pool::new(),
+            usual: Usual::default(),
             agenda: VecDeque::new(),
             newcomers: VecDeque::new(),
         };
@@ -105,9 +110,9 @@ impl Shard {
         plain: &mut [u8],
         step: impl FnOnce(&mut Conn, &mut Tools<'_>) -> R,
     ) -> Option<R> {
-        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let Inner { conns, bufs, pool, usual, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
-        let mut tools = Tools { bufs, plain, pool, limits: &self.limits, counters, now: self.now.get() };
+        let mut tools = Tools { bufs, plain, pool, usual, limits: &self.limits, counters, now: self.now.get() };
         conns.get_mut(key).map(|conn| step(conn, &mut tools))
     }
 
@@ -118,9 +123,9 @@ impl Shard {
 
     /// Takes in a connection that `make` makes.
     pub(crate) fn insert(&self, key: Key, make: impl FnOnce(&Tools<'_>) -> Conn) {
-        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let Inner { conns, bufs, pool, usual, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
-        let tools = Tools { bufs, plain: &mut [], pool, limits: &self.limits, counters, now: self.now.get() };
+        let tools = Tools { bufs, plain: &mut [], pool, usual, limits: &self.limits, counters, now: self.now.get() };
         conns.insert(key, make(&tools));
     }
 
@@ -132,6 +137,7 @@ impl Shard {
     /// Sees to it that a connection is visited without an event: once, however often it is listed. One that is being
     /// visited needs no other visit.
     pub(crate) fn list(&self, key: Key) {
+        contain::fault("shard: list");
         if self.visiting.get() == Some(key) {
             return;
         }
@@ -166,11 +172,16 @@ impl Shard {
 
     /// Takes over what other threads have left with a connection.
     pub(crate) fn absorb(&self, key: Key) {
+        contain::fault("shard: absorb");
         self.step(key, &mut [], |conn, tools| {
             if !conn.cell().gauge.has_left() {
                 return;
             }
-            let Some(left) = conn.cell().take_left(false) else { return };
+            let Some(mut left) = conn.cell().take_left(false) else { return };
+            // Functions first: they were promised to run, whatever becomes of the rest.
+            for ask in left.asks.extract_if(.., |ask| matches!(ask, Ask::Post(..))) {
+                conn.obey(ask, tools.now);
+            }
             if !left.bytes.is_empty() {
                 conn.append(left.bytes, tools);
             }
@@ -189,14 +200,15 @@ impl Shard {
 
 /// Whether the calling thread is in a callback, or is a worker.
 pub(crate) fn in_callback() -> bool {
-    LOCAL.with_borrow(Option::is_some)
+    LOCAL.with_borrow(Option::is_some) || host::is_called()
 }
 
 /// Makes `shard` the one that calls on this thread find, while `run` runs.
 pub(crate) fn enter<R>(shard: Box<Shard>, run: impl FnOnce(&Shard) -> R) -> (Option<R>, Option<Box<Shard>>) {
     LOCAL.set(Some(shard));
-    let result = LOCAL.with_borrow(|shard| shard.as_deref().map(run));
-    (result, LOCAL.take())
+    // Whatever happens, the thread is the host's own again afterwards.
+    let result = contain::run("a worker", || Ok(LOCAL.with_borrow(|shard| shard.as_deref().map(run))));
+    (result.ok().flatten(), LOCAL.take())
 }
 
 /// Runs `act` if `id` is one of the calling worker's own.

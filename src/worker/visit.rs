@@ -2,7 +2,7 @@
 
 use super::Turn;
 use super::shard::Shard;
-use crate::conn::{Conn, News, Verdict};
+use crate::conn::{Conn, News, Tools, Verdict};
 use crate::contain;
 use crate::error::{Code, Error};
 use crate::host::{Level, Reason};
@@ -19,27 +19,50 @@ const DRAINS: usize = 4;
 impl Turn {
     /// Does what is due for a connection, and retires it if it is over. A panic ends this connection and no other.
     pub(super) fn visit(&mut self, shard: &Shard, key: Key) {
+        self.visit_after(shard, key, |_, _| true);
+    }
+
+    /// The same, when `news` has told the connection what has happened to it. It answers whether the visit can be now:
+    /// if not, the connection is listed.
+    pub(super) fn visit_after(
+        &mut self,
+        shard: &Shard,
+        key: Key,
+        news: impl FnOnce(&mut Conn, &mut Tools<'_>) -> bool,
+    ) {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
-        shard.set_visiting(Some(key));
-        let done = contain::run("a connection", || {
+        self.work(shard, key, "a connection", |turn| {
+            contain::fault("visit: begin");
+            if shard.step(key, &mut [], news) != Some(true) {
+                return shard.list(key);
+            }
+            shard.set_visiting(Some(key));
             shard.absorb(key);
-            self.run_posts(shard, key, id);
-            self.deliver(shard, key, id);
+            turn.run_posts(shard, key, id);
+            turn.deliver(shard, key, id);
             // What callbacks of other connections, and other threads, asked for meanwhile is seen at the next visit.
-            self.drain(shard, key, id);
-            Ok(())
+            turn.drain(shard, key, id);
+            shard.set_visiting(None);
+            turn.see_to(shard, key);
         });
+    }
+
+    /// Does a piece of work for one connection, and retires it if it is over. A defect ends this connection and no other.
+    pub(super) fn work(&mut self, shard: &Shard, key: Key, what: &str, work: impl FnOnce(&mut Turn)) {
+        let done = self.contained(what, work);
         shard.set_visiting(None);
         if let Err(error) = done {
-            self.service.log(Level::Error, || format!("event=defect conn={} why=\"{error}\"", id.to_u64()));
             let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
             shard.ask(key, |conn| conn.overrule(verdict));
         }
-        self.settle(shard, key);
+        if shard.ask(key, |conn| conn.is_over()) == Some(true) {
+            self.retire(shard, key);
+        }
     }
 
     /// Functions that are due when the visit begins; what they post themselves waits for another turn.
     fn run_posts(&self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: run_posts");
         let now = shard.now();
         let due = shard.ask(key, |conn| conn.take_posts(now)).unwrap_or_default();
         due.into_iter().for_each(|post| post(id));
@@ -49,17 +72,13 @@ impl Turn {
     fn deliver(&mut self, shard: &Shard, key: Key, id: Id) {
         let host = &*self.service.host;
         loop {
+            contain::fault("visit: deliver");
             let news = shard.step(key, &mut self.plain, |conn, tools| conn.read(tools));
             match news.unwrap_or(News::Nothing) {
                 News::Introduced => self.welcome_client(shard, key),
                 News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
-                News::Connected => {
-                    self.settled(shard, shard.ask(key, |conn| conn.goes_out()) == Some(true));
-                    shard.inbox().counters.connects.add(1);
-                    self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
-                    host.on_connect(id);
-                }
+                News::Connected => self.connected(shard, key, id),
                 News::Secured => host.on_tls(id),
                 News::Data(n) => {
                     host.on_data(id, &self.plain[..n]);
@@ -74,17 +93,24 @@ impl Turn {
         }
     }
 
-    /// A connection is no longer on its way up. One that goes out did not count among the handshakes, which limit what
-    /// is accepted.
-    pub(super) fn settled(&self, shard: &Shard, goes_out: bool) {
-        shard.inbox().counters.settled.add(1);
-        if !goes_out {
-            self.service.end_handshake();
+    /// The connection is up: from its announcement on it will have an `on_disconnect`.
+    fn connected(&self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: connected");
+        let is_first = shard.ask(key, |conn| !std::mem::replace(&mut conn.is_settled, true));
+        if is_first == Some(true) {
+            let goes_out = shard.ask(key, |conn| conn.goes_out()) == Some(true);
+            self.service.settled(&shard.inbox().counters, goes_out);
         }
+        self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
+        contain::fault("visit: announce");
+        shard.ask(key, |conn| conn.is_announced = true);
+        shard.inbox().counters.connects.add(1);
+        self.service.host.on_connect(id);
     }
 
     /// Sends what is queued, and tells the host if there is room again.
     fn drain(&mut self, shard: &Shard, key: Key, id: Id) {
+        contain::fault("visit: drain");
         for _ in 0..DRAINS {
             match shard.step(key, &mut [], |conn, tools| conn.flush(tools)) {
                 Some(News::Drained) => self.service.host.on_drain(id),
@@ -95,14 +121,16 @@ impl Turn {
         shard.list(key);
     }
 
-    /// Ends the visit: retires, or sees to it that the connection is visited when it has to be.
-    pub(super) fn settle(&mut self, shard: &Shard, key: Key) {
-        if shard.ask(key, |conn| conn.is_over()) == Some(true) {
-            return self.retire(shard, key);
-        }
+    /// Sees to it that the connection is visited when it has to be; one that is over waits for its retirement.
+    pub(super) fn see_to(&mut self, shard: &Shard, key: Key) {
+        contain::fault("visit: settle");
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
         let again = shard.step(key, &mut [], |conn, tools| {
+            contain::fault("visit: interest");
+            if conn.is_over() {
+                return false;
+            }
             let wanted = conn.wanted_interest();
             if wanted != conn.interest {
                 conn.interest = wanted;
@@ -132,38 +160,53 @@ impl Turn {
         let Newcomer { key, fd, proxied } = newcomer;
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
-        let cell = lane.cell(key);
-        let counters = &shard.inbox().counters;
-        counters.opened.add(1);
-        self.service.begin_handshake();
         let opening = self.service.opening(proxied);
-        shard.insert(key, |tools| {
-            let mut conn = Conn::new(id, cell, Link::new(fd), opening, tools);
-            if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
-                conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
-            }
-            if self.stopping {
-                conn.finish(Verdict::stopped());
-            }
-            conn
+        // First it is there: whatever goes wrong from now on, it is retired like any other.
+        shard.insert(key, |tools| Conn::new(id, lane.cell(key), Link::new(fd), opening, tools));
+        shard.inbox().counters.opened.add(1);
+        self.service.begin_handshake();
+        self.work(shard, key, "a new connection", |turn| {
+            contain::fault("take_in: watch");
+            shard.ask(key, |conn| turn.watch(conn, key));
+            turn.see_to(shard, key);
         });
-        self.settle(shard, key);
+    }
+
+    /// Begins to watch a connection that was taken in.
+    fn watch(&self, conn: &mut Conn, key: Key) {
+        if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
+            conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+        }
+        if self.stopping {
+            conn.finish(Verdict::stopped());
+        }
     }
 
     /// The client behind a balancer is known: now the limits and the host decide, as they do at once for others.
     fn welcome_client(&self, shard: &Shard, key: Key) {
         let Some(facts) = shard.ask(key, |conn| conn.cell().facts()).flatten() else { return };
-        if facts.is_invited {
-            return;
-        }
-        match self.invite(shard, &facts.peer) {
-            Some(admitted_as) => shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = admitted_as)),
-            None => shard.ask(key, |conn| conn.refuse()),
+        // One that the host handed in it is not asked about; but it has the id, so it is told of the limit.
+        let mut seat = self.service.seat();
+        let is_welcome = if facts.is_invited {
+            self.count_in(shard, &facts.peer, &mut seat)
+        } else {
+            self.invite(shard, &facts.peer, &mut seat)
         };
+        shard.ask(key, |conn| {
+            if is_welcome {
+                conn.learn(|facts| facts.admitted_as = seat.keep());
+            } else if facts.is_invited {
+                let why = "the limit of connections from the client's address is reached";
+                conn.finish(Verdict::new(Reason::Aborted, Code::State, why));
+            } else {
+                conn.refuse();
+            }
+        });
     }
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.
     fn secure(&self, shard: &Shard, key: Key) {
+        contain::fault("visit: secure");
         let target = shard.ask(key, |conn| conn.target()).flatten();
         let context = self.service.context.lock().clone();
         let made = match (target, context) {

@@ -11,6 +11,7 @@ use super::decl;
 use super::handle::no_memory;
 use super::verify::verdict_words;
 use super::{clear_errors, drain_errors};
+use crate::contain;
 use crate::error::{Code, Error, Result};
 
 /// All that OpenSSL can answer to a step.
@@ -89,7 +90,12 @@ impl Ssl {
         let ssl = self.as_ptr();
         // SAFETY: the SSL has had its BIO since `new`.
         let bio = unsafe { ffi::SSL_get_rbio(ssl) };
+        contain::take_defect();
         let result = bio::lend(bio, transport, || call(ssl));
+        if let Some(defect) = contain::take_defect() {
+            clear_errors();
+            return Answer::Failed(defect);
+        }
         if result > 0 { Answer::Done(result as usize) } else { self.translate(result) }
     }
 

@@ -29,7 +29,7 @@ mod slab;
 mod stats;
 
 mod stand_in;
-use stand_in::{conn, info, registry, sync, sys, target, worker};
+use stand_in::{conn, contain, info, registry, sync, sys, target, worker};
 pub use stand_in::{try_every_order, try_orders};
 
 pub mod cells;
