@@ -8,8 +8,12 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header bench bench-own bench-counts bench-targets \
-	bench-publish clean help built-examples
+# Where "make install" puts things, by the names that packagers use.
+PREFIX ?= /usr/local
+INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
+
+.PHONY: lib examples demo install install-strip test test-full scan lint header bench \
+	bench-own bench-counts bench-targets bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -22,11 +26,21 @@ demo: setup-demo              ## show a C echo server and its client at work, ov
 	@$(MAKE) --no-print-directory examples
 	bash scripts/demo.sh build/examples
 
+install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR if that is set
+	$(INSTALL)
+
+install-strip: setup-install  ## the same without symbols for debuggers
+	$(INSTALL) --strip
+
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh
 
 test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
 	bash scripts/test_full.sh
+
+scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
+	@$(MAKE) --no-print-directory examples
+	bash tests/scan/check.sh build/examples
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh

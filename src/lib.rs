@@ -23,6 +23,7 @@ mod info;
 mod listener;
 pub mod proxy;
 pub mod queue;
+pub mod rare;
 mod registry;
 mod resolver;
 pub mod server;

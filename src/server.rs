@@ -138,7 +138,6 @@ impl Server {
             return Err(Error::new(Code::Deadlock, "a host-driven server cannot be started in a callback"));
         }
         let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
-        let warnings = context.clone();
         let listener = open_listener(config)?;
         let address = listener.as_ref().and_then(|listener| socket::local_address(listener.as_fd()).ok());
         let count = match config.workers {
@@ -154,7 +153,6 @@ impl Server {
         let inboxes = inboxes.map_err(|error| Error::system("eventfd", &error))?;
         let terms = terms(config, &*host);
         let service = Arc::new(Service::new(terms, host, context, listener, inboxes));
-        service.warn_of(warnings.as_deref());
         let workers: Result<Vec<Worker>> = (0..count).map(|n| Worker::new(n, service.clone())).collect();
         Server::assemble(config, service, workers?, address)
     }
@@ -219,6 +217,8 @@ impl Server {
 
     /// Lets the workers begin; from now on the host is called.
     pub fn begin(&self) {
+        let context = self.service.context.lock().clone();
+        self.service.warn_of(context.as_deref());
         self.gate.set(true);
     }
 
