@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan
+	bench-targets bench-publish clean help built-examples tsan bench-limits
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -56,6 +56,9 @@ bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY,
 
 bench-own: setup-bench        ## measure what concerns tlsloop alone: start, threads, memory of its own, two workers
 	bash bench/own.sh
+
+bench-limits: setup-bench     ## measure what the TLS library and the kernel cost without any server
+	bash bench/limits.sh
 
 bench-targets:                ## compare what was measured with what was aimed at
 	@PYTHONDONTWRITEBYTECODE=1 python3 bench/runner/targets.py $(or $(BENCH_OUT),build/bench)

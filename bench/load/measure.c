@@ -143,6 +143,8 @@ struct measurement measure(struct worker *workers, int count)
     else if (options.mode == MODE_BULK || options.total != 0) measure_amount(&m, workers, count);
     else measure_time(&m, workers, count);
     run.recording = RECORD_NOTHING;
+    if (options.mode != MODE_IDLE && m.operations + m.bytes == 0)
+        worker_fail(&workers[0], "nothing was completed in the time");
     m.open = open_connections(workers, count);
     run.phase = PHASE_STOP;
     for (int i = 0; i < count; i++) pthread_join(workers[i].thread, NULL);

@@ -6,8 +6,9 @@ import platform
 import subprocess
 
 TICK = os.sysconf("SC_CLK_TCK")
-SERVER_CPU = os.environ.get("SERVER_CPU", "0")
-LOAD_CPU = os.environ.get("LOAD_CPU", "1")
+CPUS = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]  # those that we may use
+SERVER_CPU = os.environ.get("SERVER_CPU") or CPUS[0]
+LOAD_CPU = os.environ.get("LOAD_CPU") or CPUS[min(1, len(CPUS) - 1)]
 
 
 def pinned(cpu: str | None, command: list[str]) -> list[str]:

@@ -64,8 +64,8 @@ class Own:
 
     def storm(self, count: int, certificate: str, key: str) -> dict:
         """Replayed ClientHellos for that many workers; the load has a processor of its own, if there is a third."""
-        spare = os.cpu_count() > 2
-        cpus, load_cpu = (",".join("12"[:count]), "0") if spare else (None, None)
+        spare = len(machine.CPUS) > 2
+        cpus, load_cpu = (",".join(machine.CPUS[1:1 + count]), machine.CPUS[0]) if spare else (None, None)
         seconds = "0.3" if self.short else "4"
         with Server(stacks.tlsloop("system"), self.directory, certificate, key, None, [str(count)], cpus) as server:
             line = self.load(server.port, f"{HELLOS} --seconds {seconds} --timeout 60", load_cpu,
