@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::address::Address;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::inbox::{Newcomer, Note};
 use crate::info::Facts;
