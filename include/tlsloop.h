@@ -340,7 +340,8 @@ typedef struct tlsloop_callbacks {
     void (*on_handshake_failed)(tlsloop_conn conn, int code, const char *peer, const char *why, void *user);
     /**
      * One line for the log, without a line end, valid until the callback returns. `level` is one of
-     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call.
+     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call. Calls that
+     * it makes write no lines to it.
      */
     void (*on_log)(int level, const char *line, void *user);
     /**
@@ -743,8 +744,8 @@ const char *tlsloop_last_error(void);
  * Makes a policy: no certificate, and good defaults for everything else.
  *
  * Defaults: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption; the server's order decides; one
- * stateless ticket per handshake, under random keys of this policy; no renegotiation, no compression, no early data. A
- * server asks clients for no certificate; a client verifies the server against the system's trust.
+ * stateless ticket per handshake, under random keys that are replaced in time; no renegotiation, no compression, no early
+ * data. A server asks clients for no certificate; a client verifies the server against the system's trust.
  *
  * Servers and clients are given it in their configs; the first of them to use it freezes it: every function that would
  * change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
@@ -845,9 +846,10 @@ int tlsloop_tls_set_crl_file(struct tlsloop_tls *tls, const char *crl_pem);
  * Says what is asked of the peer's certificate, by one of TLSLOOP_VERIFY_*.
  *
  * TLSLOOP_VERIFY_DEFAULT: a server asks for none, a client requires one that is trusted and carries the name it connects
- * to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between. TLSLOOP_VERIFY_OPTIONAL, on
- * servers only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no
- * connection without a trusted one.
+ * to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between, and the `verify_result` of
+ * tlsloop_info means something only if a trust was set, NULL for the system's included. TLSLOOP_VERIFY_OPTIONAL, on servers
+ * only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no connection
+ * without a trusted one.
  *
  * A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
  * resumed under another that verifies or trusts differently.
@@ -914,7 +916,8 @@ int tlsloop_tls_set_alpn(struct tlsloop_tls *tls, const char *comma_separated, i
  * the first. To rotate, put a new file in front, drop the oldest, and hand a new policy to tlsloop_server_set_tls(): about
  * once a day, for whoever has the keys can read recorded connections of TLS 1.2.
  *
- * Without this, each policy has a random key that is gone with it.
+ * Without this, each policy has random keys, which are gone with it. It replaces them by itself: one encrypts for twelve
+ * hours and decrypts for a day.
  *
  * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_EINVAL for a wrong size, mixed sizes, NULL or no
  * file; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.
@@ -1012,8 +1015,9 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
  * Any thread and any callback may call it.
  *
- * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
- * of connections; TLSLOOP_ECLOSED once the server is stopping.
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
+ * of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
+ * the server is stopping.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 

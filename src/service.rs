@@ -10,8 +10,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::conn::{Limits, Opening};
-use crate::host::{Host, Level};
+use crate::host::{self, Host, Level};
 use crate::inbox::Inbox;
+use crate::log::Line;
 use crate::proxy::Reader;
 use crate::stats::Counters;
 use crate::sys::terminal;
@@ -93,6 +94,15 @@ pub(crate) struct Terms {
     pub(crate) max_per_ip: usize,
 }
 
+/// A place among the handshakes that is kept until somebody has come, who then counts, or nobody has.
+pub(crate) struct Place(Arc<Service>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.end_handshake();
+    }
+}
+
 impl Service {
     /// A service that has not begun.
     pub(crate) fn new(
@@ -124,6 +134,11 @@ impl Service {
         }
     }
 
+    /// What it speaks.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// How a connection begins; `proxied`: with a PROXY header.
     pub(crate) fn opening(&self, proxied: bool) -> Opening {
         let opening = match self.mode {
@@ -131,7 +146,7 @@ impl Service {
             Mode::Plain | Mode::StartTls => Opening::Plain,
             Mode::Detect => Opening::Detection,
         };
-        if proxied { Opening::Introduction(Box::new(Reader::new()), Box::new(opening)) } else { opening }
+        if proxied { Opening::Introduction(Box::new((Reader::new(), opening))) } else { opening }
     }
 
     /// How far it has gone.
@@ -164,16 +179,18 @@ impl Service {
     }
 
     /// Writes a line to the host's log, if it is to be so loud.
-    pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> String) {
+    pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> Line) {
         let to_terminal = self.terminal_level.is_some_and(|loudest| level <= loudest);
         if level > self.log_level && !to_terminal {
             return;
         }
-        let line = line();
+        let line = line().to_string();
         if to_terminal {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
-        if level <= self.log_level {
+        if level <= self.log_level
+            && let Some(_logging) = host::enter_log()
+        {
             self.host.on_log(level, &line);
         }
     }
@@ -193,6 +210,13 @@ impl Service {
     /// Gives back what [`Seat::keep`] has kept.
     pub(crate) fn dismiss(&self, ip: Option<IpAddr>) {
         drop(Seat { service: self, counts: true, ip });
+    }
+
+    /// A place among the handshakes for whoever comes next; `None` when there is none.
+    pub(crate) fn reserve_handshake(self: Arc<Service>) -> Option<Place> {
+        let one_more = |count| (count < self.max_handshakes).then_some(count + 1);
+        self.handshakes.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Place(self))
     }
 
     /// A handshake has begun.

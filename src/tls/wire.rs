@@ -1,7 +1,8 @@
 //! One connection's ciphertext: what the socket gave and what it has yet to take.
 //!
 //! [`Link`] stays with the connection, [`Wire`] joins it with the worker's buffers while the connection is worked on.
-//! Several records arrive by one `recv` and leave by one `send`. Invariant: between two turns the worker's buffers hold
+//! Several records arrive by one `recv` and leave by one `send`. What is collected leaves at the end of the piece of work,
+//! or, if an answer of the host's may follow at once, together with it ([`Wire::hold`]). Invariant: between two turns the worker's buffers hold
 //! nothing of any connection; what is left over has moved to its [`Link`].
 
 use std::io;
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::raw::Transport;
 use crate::contain;
+use crate::rare::Rare;
 use crate::sys::socket;
 
 /// How much one `recv` asks for.
@@ -22,8 +24,8 @@ const RECVS: u8 = 4;
 /// The socket of a connection and what is known of it.
 pub(crate) struct Link {
     fd: OwnedFd,
-    rest_in: Vec<u8>,
-    rest_out: Vec<u8>,
+    rest_in: Rare<u8>,
+    rest_out: Rare<u8>,
     /// The kernel had no more when asked last, and has not said otherwise since.
     dry: bool,
     /// The peer's FIN was read.
@@ -43,8 +45,8 @@ impl Link {
     pub(crate) fn new(fd: OwnedFd) -> Link {
         Link {
             fd,
-            rest_in: Vec::new(),
-            rest_out: Vec::new(),
+            rest_in: Rare::new(),
+            rest_out: Rare::new(),
             // The registration itself tells if there is something already.
             dry: true,
             eof: false,
@@ -101,6 +103,11 @@ impl Link {
         !self.rest_in.is_empty()
     }
 
+    /// Whether the kernel had no more when it was asked last.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.dry
+    }
+
     /// Whether nothing more will be read from the kernel.
     pub(crate) fn has_ended(&self) -> bool {
         self.eof || self.recv_errno != 0
@@ -143,7 +150,7 @@ impl Link {
 
     /// Reads and drops what has come; true when nothing more will.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
-        self.rest_in = Vec::new();
+        self.rest_in.take();
         let mut wire = Wire::new(self, bufs);
         while wire.fill() {
             wire.bufs.start = wire.bufs.end;
@@ -173,18 +180,26 @@ pub(crate) struct Wire<'a> {
     link: &'a mut Link,
     bufs: &'a mut Buffers,
     recvs: u8,
+    holds: bool,
 }
 
 impl<'a> Wire<'a> {
     /// Joins a connection's link with the worker's buffers.
     pub(crate) fn new(link: &'a mut Link, bufs: &'a mut Buffers) -> Wire<'a> {
-        bufs.start = 0;
-        bufs.end = link.rest_in.len();
+        (bufs.start, bufs.end) = (0, link.rest_in.len());
         if bufs.end > 0 {
-            bufs.input[..bufs.end].copy_from_slice(&link.rest_in);
-            link.rest_in = Vec::new();
+            bufs.input[..bufs.end].copy_from_slice(&link.rest_in.take());
         }
-        Wire { link, bufs, recvs: RECVS }
+        if !link.blocked && !link.rest_out.is_empty() {
+            // It leaves with what follows it.
+            bufs.output.append(&mut link.rest_out.take());
+        }
+        Wire { link, bufs, recvs: RECVS, holds: false }
+    }
+
+    /// Keeps what was collected until the next piece of work, in the same visit, sends it with its own.
+    pub(crate) fn hold(mut self) {
+        self.holds = true;
     }
 
     /// What is known of the socket. Input that this visit has not used counts as read.
@@ -214,35 +229,23 @@ impl<'a> Wire<'a> {
 
     /// Hands the collected bytes to the kernel; answers how many it took. What it does not take stays with the link.
     pub(crate) fn flush(&mut self) -> usize {
-        contain::fault("wire: flush");
-        let mut taken = 0;
-        if !self.link.rest_out.is_empty() && !self.link.blocked {
-            let rest = std::mem::take(&mut self.link.rest_out);
-            let n = self.send(&rest);
-            taken += n;
-            if self.link.send_errno == 0 && n < rest.len() {
-                self.link.rest_out = rest[n..].to_vec();
-            }
-        }
         if self.bufs.output.is_empty() {
-            return taken;
+            return 0;
         }
-        let mut output = std::mem::take(&mut self.bufs.output);
-        let n = if self.link.rest_out.is_empty() { self.send(&output) } else { 0 };
-        taken += n;
-        if self.link.send_errno == 0 && n < output.len() {
-            self.link.rest_out.extend_from_slice(&output[n..]);
+        let taken = self.send();
+        if self.link.send_errno == 0 && taken < self.bufs.output.len() {
+            // While the kernel takes nothing, older bytes may wait there.
+            self.link.rest_out.list().extend_from_slice(&self.bufs.output[taken..]);
         }
-        output.clear();
-        self.bufs.output = output;
+        self.bufs.output.clear();
         taken
     }
 
     /// Sends until the kernel refuses; a failure is noted, and nothing more is sent after it.
-    fn send(&mut self, bytes: &[u8]) -> usize {
+    fn send(&mut self) -> usize {
         let mut sent = 0;
-        while sent < bytes.len() && !self.link.blocked && self.link.send_errno == 0 {
-            match socket::send(self.link.fd(), &bytes[sent..]) {
+        while sent < self.bufs.output.len() && !self.link.blocked && self.link.send_errno == 0 {
+            match socket::send(self.link.fd.as_fd(), &self.bufs.output[sent..]) {
                 Ok(n) => sent += n,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => self.link.blocked = true,
@@ -337,9 +340,13 @@ impl Transport for Wire<'_> {
 
 impl Drop for Wire<'_> {
     fn drop(&mut self) {
-        self.flush();
+        if !self.holds {
+            self.flush();
+        } else if !self.bufs.output.is_empty() {
+            self.link.rest_out.list().append(&mut self.bufs.output);
+        }
         if !self.is_empty() {
-            self.link.rest_in = self.bufs.input[self.bufs.start..self.bufs.end].to_vec();
+            self.link.rest_in.list().extend_from_slice(&self.bufs.input[self.bufs.start..self.bufs.end]);
         }
         (self.bufs.start, self.bufs.end) = (0, 0);
     }

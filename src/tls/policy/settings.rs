@@ -61,6 +61,13 @@ pub(super) enum Trust {
     These(Vec<Cert>),
 }
 
+impl Trust {
+    /// Whether the host has said nothing about it.
+    pub(super) fn is_unset(&self) -> bool {
+        matches!(self, Trust::Unset)
+    }
+}
+
 /// Everything that the host has set.
 #[derive(Default)]
 pub(super) struct Settings {
@@ -78,7 +85,7 @@ pub(super) struct Settings {
     pub(super) suites: Option<String>,
     pub(super) groups: Option<String>,
     pub(super) alpn: Option<Protocols>,
-    /// Without any, each policy has random ones.
+    /// From files. Without any, each policy makes its own.
     pub(super) ticket_keys: Arc<Vec<TicketKey>>,
     pub(super) key_log: Option<Arc<File>>,
 }
