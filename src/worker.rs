@@ -308,7 +308,7 @@ impl Turn {
         while let Some(event) = self.ready.pop_front() {
             // One that ended earlier in this batch has a stale key, which is nothing special.
             self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
-                conn.note(event.readable, event.writable, event.peer_ended, event.failed);
+                conn.note(event.readable, event.writable, event.failed);
                 !conn.is_opening()
             });
         }

@@ -203,7 +203,7 @@ impl Conn {
             Phase::Closing if self.lost => self.fail_write(),
             Phase::Closing => self.phase = Phase::Over,
             Phase::Open if self.paused || matches!(self.inbound, Inbound::Ended(_)) => self.fail_write(),
-            Phase::Open if is_news => self.link.readable(true),
+            Phase::Open if is_news => self.link.readable(),
             // All that had come was read, and the peer may never say that it is gone.
             Phase::Open if !self.link.has_news() => self.fail_write(),
             Phase::Open => {}
