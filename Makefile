@@ -12,7 +12,8 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
+.PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
+	bench-targets bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -37,6 +38,10 @@ test: setup-test              ## run every test, in Rust and in C
 test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
 	bash scripts/test_full.sh
 
+scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
+	@$(MAKE) --no-print-directory examples
+	bash tests/scan/check.sh build/examples
+
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh
 
@@ -46,6 +51,15 @@ header: setup-lib             ## write include/tlsloop.h anew from the Rust sour
 bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
 	bash bench/run.sh
 
+bench-own: setup-bench        ## measure what concerns tlsloop alone: start, threads, memory of its own, two workers
+	bash bench/own.sh
+
+bench-targets:                ## compare what was measured with what was aimed at
+	@PYTHONDONTWRITEBYTECODE=1 python3 bench/runner/targets.py $(or $(BENCH_OUT),build/bench)
+
+bench-counts: setup-bench setup-counts ## count instructions and system calls anew: bench/counts.json
+	bash bench/counts.sh
+
 bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
 	bash bench/publish.sh
 
@@ -54,7 +68,7 @@ clean:                        ## remove everything that was built
 	cargo clean
 
 help:                         ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 # In a make of its own, because the library that these depend on has to be there first.
 built-examples: $(EXAMPLES)

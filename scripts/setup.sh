@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts
+#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
 #
 # In continuous integration (CI=true) everything in the set is required. At the desk the tools that only widen
-# the tests (other compilers, valgrind, the sanitizers' run-time libraries) may stay away, and that is said.
+# the tests (other compilers, valgrind, the sanitizers' run-time libraries, scanners) may stay away, and that is said.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -25,7 +25,7 @@ demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
@@ -40,7 +40,8 @@ case "${1:-}" in
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts' ;;
+  scan) needs="$demo python3" wants='testssl python-venv' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -91,6 +92,8 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
+    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
+    testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac
@@ -106,10 +109,13 @@ describe() {
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
     abidiff) echo 'the tools of libabigail (abidiff)' ;;
+    gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
+    python-venv) echo "Python's module venv, for sslyze" ;;
+    testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
   esac
@@ -162,6 +168,13 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
+    apt-get:python-venv) echo python3-venv ;;
+    *:python-venv) echo python3 ;;
+    dnf:testssl) echo testssl ;;
+    *:testssl) echo testssl.sh ;;
+    apt-get:gnutls-cli) echo gnutls-bin ;;
+    zypper:gnutls-cli) echo gnutls ;;
+    *:gnutls-cli) echo gnutls-utils ;;
     *) echo "$2" ;;
   esac
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::conn::{Limits, Opening};
 use crate::host::{self, Host, Level};
 use crate::inbox::Inbox;
+use crate::log::Line;
 use crate::proxy::Reader;
 use crate::stats::Counters;
 use crate::sys::terminal;
@@ -133,6 +134,11 @@ impl Service {
         }
     }
 
+    /// What it speaks.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// How a connection begins; `proxied`: with a PROXY header.
     pub(crate) fn opening(&self, proxied: bool) -> Opening {
         let opening = match self.mode {
@@ -173,17 +179,18 @@ impl Service {
     }
 
     /// Writes a line to the host's log, if it is to be so loud.
-    pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> String) {
+    pub(crate) fn log(&self, level: Level, line: impl FnOnce() -> Line) {
         let to_terminal = self.terminal_level.is_some_and(|loudest| level <= loudest);
         if level > self.log_level && !to_terminal {
             return;
         }
-        let line = line();
+        let line = line().to_string();
         if to_terminal {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
-        if level <= self.log_level {
-            let _called = host::enter();
+        if level <= self.log_level
+            && let Some(_logging) = host::enter_log()
+        {
             self.host.on_log(level, &line);
         }
     }

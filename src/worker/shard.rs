@@ -15,6 +15,7 @@ use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
 use crate::info::Usual;
+use crate::log::Line;
 use crate::queue::Pool;
 use crate::registry::Lane;
 use crate::slab::{Key, Slab};
@@ -92,11 +93,11 @@ impl Shard {
         self.visiting.set(key);
     }
 
-    /// A connection of this worker's, for the log.
-    pub(crate) fn describe(&self, id: Id) -> String {
-        let key = Key { slot: id.slot() as u32, generation: id.generation() };
+    /// How a line of the log begins that concerns a connection.
+    pub(crate) fn line(&self, event: &'static str, key: Key) -> Line {
+        let id = Id::new(self.lane.number(), key.slot as usize, key.generation);
         let peer = self.lane.cell(key).facts().map(|facts| facts.peer_text()).unwrap_or_default();
-        format!("conn={} peer={peer}", id.to_u64())
+        Line::of(event).with("conn", id.to_u64()).with("peer", peer)
     }
 
     /// How many connections there are.
