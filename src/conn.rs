@@ -11,6 +11,7 @@ mod input;
 mod opening;
 mod output;
 mod verdict;
+mod warmth;
 
 pub(crate) use opening::Opening;
 pub(crate) use output::refused;
@@ -165,6 +166,7 @@ pub(crate) struct Conn {
     /// A write failed while bytes of the host's were on their way.
     lost: bool,
     wants_reset: bool,
+    warmth: warmth::Warmth,
     /// Refused on its way up: the host is not told.
     pub(crate) is_refused: bool,
 }
@@ -204,6 +206,7 @@ impl Conn {
             fin_sent: false,
             lost: false,
             wants_reset: false,
+            warmth: warmth::Warmth::default(),
             is_refused: false,
         }
     }

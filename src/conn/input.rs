@@ -78,6 +78,7 @@ impl Conn {
             // What OpenSSL has to say meanwhile leaves with the host's answer.
             wire.hold();
             self.moved_in = tools.now;
+            self.warmth.note_record();
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);
             return News::Data(filled);

@@ -133,6 +133,7 @@ impl Conn {
         taken += wire.flush();
         if taken > 0 {
             self.moved_out = tools.now;
+            self.warmth.note_record();
         }
         failure
     }
