@@ -8,7 +8,11 @@ CFLAGS ?= -O2 -g
 EXAMPLE_FLAGS := -std=c11 -Wall -Wextra -Wshadow -Iinclude
 EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c))
 
-.PHONY: lib examples demo test test-full lint header clean help built-examples
+# Where "make install" puts things, by the names that packagers use.
+PREFIX ?= /usr/local
+INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
+
+.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -21,6 +25,12 @@ demo: setup-demo              ## show a C echo server and its client at work, ov
 	@$(MAKE) --no-print-directory examples
 	bash scripts/demo.sh build/examples
 
+install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR if that is set
+	$(INSTALL)
+
+install-strip: setup-install  ## the same without symbols for debuggers
+	$(INSTALL) --strip
+
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh
 
@@ -32,6 +42,12 @@ lint: setup-lint              ## format, lints, documentation, header drift, scr
 
 header: setup-lib             ## write include/tlsloop.h anew from the Rust source
 	bash scripts/header.sh
+
+bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
+	bash bench/run.sh
+
+bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
+	bash bench/publish.sh
 
 clean:                        ## remove everything that was built
 	rm -rf build

@@ -845,9 +845,10 @@ int tlsloop_tls_set_crl_file(struct tlsloop_tls *tls, const char *crl_pem);
  * Says what is asked of the peer's certificate, by one of TLSLOOP_VERIFY_*.
  *
  * TLSLOOP_VERIFY_DEFAULT: a server asks for none, a client requires one that is trusted and carries the name it connects
- * to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between. TLSLOOP_VERIFY_OPTIONAL, on
- * servers only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no
- * connection without a trusted one.
+ * to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between, and the `verify_result` of
+ * tlsloop_info means something only if a trust was set, NULL for the system's included. TLSLOOP_VERIFY_OPTIONAL, on servers
+ * only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no connection
+ * without a trusted one.
  *
  * A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
  * resumed under another that verifies or trusts differently.
@@ -1012,8 +1013,9 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  * TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
  * Any thread and any callback may call it.
  *
- * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
- * of connections; TLSLOOP_ECLOSED once the server is stopping.
+ * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
+ * of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
+ * the server is stopping.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 

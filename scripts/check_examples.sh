@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Whether the echo server and its client do what their first comments say, also when something is wrong.
+# Whether the echo server, its client and the server that reloads do what their first comments say, also when something
+# is wrong.
 #
-#   scripts/check_examples.sh DIRECTORY      DIRECTORY holds echo_server and echo_client
+#   scripts/check_examples.sh DIRECTORY      DIRECTORY holds echo_server, echo_client and reload_sighup
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -78,7 +79,69 @@ cd "$work"
 start_server
 served 'here by default' --ca "$work/server.crt"
 
+reload_says() { # how many lines so far, pattern
+  eventually reload_has_said "$@" || fail "no line $1 of \"$2\" from reload_sighup: $(cat "$work/server.log")"
+}
+reload_has_said() { [[ $(grep -c -- "$2" "$work/server.log") -ge $1 ]]; }
+
+# The files that reload_sighup is told of, replaced whole, as one should: a copy beside, then renamed.
+put() { # from, to; without .crt and .key
+  local kind
+  for kind in crt key; do
+    cp "$1.$kind" "$2.$kind.new"
+    mv "$2.$kind.new" "$2.$kind"
+  done
+}
+
+resumes() { # session file of openssl s_client
+  openssl s_client -connect "127.0.0.1:$port" -tls1_2 -sess_in "$1" </dev/null 2>/dev/null | grep -q '^Reused, '
+}
+
+say 'SIGHUP: the certificate is renewed while the server runs'
+stop_server TERM
+put "$work/server" "$work/live"
+openssl rand 80 >"$work/ticket.key"
+openssl rand 80 >"$work/older.key"
+: >"$work/server.log"
+"$programs/reload_sighup" 0 "$work/live.crt" "$work/live.key" "$work/ticket.key" "$work/older.key" \
+  >"$work/server.log" 2>&1 &
+server_pid=$!
+eventually server_has_spoken || true
+port=$(port_in "$work/server.log")
+[[ -n $port ]] || fail "reload_sighup did not start: $(cat "$work/server.log")"
+served 'the old one' --ca "$work/server.crt"
+openssl s_client -connect "127.0.0.1:$port" -tls1_2 -sess_out "$work/session" </dev/null >"$work/s_client.log" 2>&1 ||
+  fail "openssl s_client does not connect: $(cat "$work/s_client.log")"
+put "$work/stranger" "$work/live"
+served 'nobody was told' --ca "$work/server.crt"
+kill -HUP "$server_pid"
+reload_says 1 "^reloaded $work/live.crt"
+served 'the new one' --ca "$work/stranger.crt"
+refused 'not trusted' --ca "$work/server.crt"
+resumes "$work/session" || fail 'the session of before the reload is not resumed'
+cp "$work/server.crt" "$work/live.crt" # and the key stays: they do not belong together
+kill -HUP "$server_pid"
+reload_says 1 "^not reloaded: $work/live.crt"
+head -c 300 "$work/stranger.crt" >"$work/live.crt"
+kill -HUP "$server_pid"
+reload_says 2 "^not reloaded: $work/live.crt"
+rm "$work/live.key"
+kill -HUP "$server_pid"
+reload_says 3 '^not reloaded: '
+served 'still the new one' --ca "$work/stranger.crt"
+put "$work/server" "$work/live"
+kill -HUP "$server_pid"
+reload_says 2 "^reloaded $work/live.crt"
+served 'the old one again' --ca "$work/server.crt"
+head -c 79 "$work/ticket.key" >"$work/older.key"
+kill -HUP "$server_pid"
+reload_says 1 "^not reloaded: $work/older.key"
+stop_server TERM
+fails_with '/nowhere/server.crt' reload_sighup 0 /nowhere/server.crt "$work/server.key"
+fails_with 'use:' reload_sighup 0
+
 say 'What is wrong is named'
+start_server
 fails_with "$port" echo_server --address 127.0.0.1 --port "$port" --self-signed
 fails_with '/nowhere/server.crt' echo_server --port 0 --cert /nowhere/server.crt
 fails_with 'stranger.key' echo_server --port 0 --cert "$work/server.crt" --key "$work/stranger.key"

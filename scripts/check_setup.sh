@@ -35,7 +35,8 @@ new_machine() {
   for name in sh env dirname sed mktemp cat rm head chmod; do
     ln -s "$(command -v "$name")" "$machine/$name"
   done
-  for name in bash cc g++ clang tcc valgrind haproxy pkg-config openssl shellcheck readelf nm perl; do
+  for name in bash cc g++ clang tcc valgrind haproxy abidiff pkg-config openssl shellcheck readelf nm perl python3 strace \
+    stunnel4; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'
@@ -62,7 +63,7 @@ case_is() {
 
 case_is 'nothing is missing: no package manager is called and nothing is said'
 for name in apt-get dnf apk zypper; do manager "$name"; done
-for set_name in lib demo lint test full; do
+for set_name in lib demo install lint test full bench counts; do
   setup "$set_name"
   expect_status 0
   expect_nothing_asked
@@ -142,6 +143,11 @@ setup lib
 expect_status 1
 expect_said 'Rust 1.63.0 is too old'
 
+case_is 'what is built already is installed without Rust'
+rm "$machine/cargo" "$machine/rustc"
+setup install
+if [[ -f build/lib/libtlsloop.so.0 ]]; then expect_status 0; else expect_said 'Rust is missing'; fi
+
 case_is 'rustup has no toolchain yet'
 tool cargo "[ -e $work/toolchain ]"
 tool rustup "echo \"rustup \$*\" >>$asked; : >$work/toolchain"
@@ -155,6 +161,14 @@ tool rustup "echo \"rustup \$*\" >>$asked; : >$work/clippy"
 setup lint
 expect_status 0
 expect_asked 'rustup component add clippy'
+
+case_is 'the peers of the benchmarks, under the names of the distribution'
+tool apt-get "echo \"apt-get \$*\" >>$asked; : >$machine/stunnel4; chmod +x $machine/stunnel4"
+tool pkg-config "[ \"\$2\" != libuv ] || [ -e $machine/stunnel4 ]"
+rm "$machine/stunnel4"
+setup bench
+expect_status 0
+expect_asked 'apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends libuv1-dev stunnel4'
 
 case_is 'an unknown set'
 setup everything

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|lint|test|full
+#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -22,19 +22,25 @@ fail() {
 
 lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
+install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff'
+bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
+counts="$demo binutils python3 valgrind strace"
 
 wants=''
 rust_parts=''
 case "${1:-}" in
   lib) needs=$lib ;;
   demo) needs=$demo ;;
+  install) needs=$install ;;
   lint) needs=$lint rust_parts='fmt clippy' ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|lint|test|full' ;;
+  bench) needs=$bench ;;
+  counts) needs=$counts ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -81,6 +87,10 @@ present() {
     openssl-headers) openssl_headers_are_there ;;
     # Debian keeps it where only root looks.
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
+    stunnel) have stunnel4 || have stunnel ;;
+    libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
+    libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
+    boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac
@@ -95,7 +105,11 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    abidiff) echo 'the tools of libabigail (abidiff)' ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
+    libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
+    libuv-headers) echo 'the development files of libuv' ;;
+    boost-headers) echo 'the header files of Boost' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
   esac
@@ -135,6 +149,19 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:abidiff) echo abigail-tools ;;
+    zypper:abidiff) echo libabigail-tools ;;
+    *:abidiff) echo libabigail ;;
+    apt-get:stunnel) echo stunnel4 ;;
+    apt-get:libevent-headers | apk:libevent-headers) echo libevent-dev ;;
+    *:libevent-headers) echo libevent-devel ;;
+    apt-get:libuv-headers) echo libuv1-dev ;;
+    apk:libuv-headers) echo libuv-dev ;;
+    *:libuv-headers) echo libuv-devel ;;
+    apt-get:boost-headers) echo libboost-dev ;;
+    apk:boost-headers) echo boost-dev ;;
+    dnf:boost-headers) echo boost-devel ;;
+    zypper:boost-headers) echo libboost_headers-devel ;;
     *) echo "$2" ;;
   esac
 }
@@ -235,8 +262,9 @@ check_rust_parts() { # fmt, clippy
 
 # --- Do it -----------------------------------------------------------------------------------------------------
 
-# Before the packages: their installation would be in vain.
-check_rust
+# Before the packages: their installation would be in vain. What is built already needs no compiler: "sudo make install"
+# runs as somebody who may have none.
+{ [ "$1" = install ] && [ -f build/lib/libtlsloop.so.0 ]; } || check_rust
 # shellcheck disable=SC2086 # lists of words, here and below
 check_rust_parts $rust_parts
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, and the
-# oldest Rust that Cargo.toml promises.
+# What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
+# that Cargo.toml promises, and programs and libraries of different releases.
 #
 #   scripts/test_full.sh            REPEAT=n: how often CTest runs (5)
 set -euo pipefail
@@ -34,6 +34,8 @@ check_oldest_rust() {
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
 part 'The oldest Rust' check_oldest_rust
+part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
+  build/cmake/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
 
 section 'Summary'
 if [[ ${#failed[@]} -gt 0 ]]; then

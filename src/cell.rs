@@ -62,7 +62,7 @@ pub(crate) struct Cell {
 pub(crate) struct State {
     /// Requests; boxed, because most connections never see another thread.
     pub(crate) left: Option<Box<Left>>,
-    /// What is known of the connection; replaced, never changed.
+    /// What is known of the connection; whoever holds a copy sees no later change.
     pub(crate) facts: Option<Arc<Facts>>,
     /// Its last callback is due: nothing more can be posted.
     pub(crate) is_ending: bool,
@@ -94,9 +94,12 @@ impl Cell {
         if self.generation.load(Ordering::Acquire) == generation { Ok(state) } else { Err(Error::closed()) }
     }
 
-    /// Replaces what is known of the connection. Only its worker calls this, while it lives.
-    pub(crate) fn set_facts(&self, facts: Arc<Facts>) {
-        self.state.lock().facts = Some(facts);
+    /// Adds to what is known of the connection; who has read it before keeps what it read. Only its worker calls this,
+    /// while it lives.
+    pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = &mut self.state.lock().facts {
+            change(Arc::make_mut(facts));
+        }
     }
 
     /// What is known of the connection. Only its worker calls this, while it lives.

@@ -4,6 +4,7 @@
 //! A connection goes through [`Phase`] in order and never back. Invariants: [`Phase::Over`] comes with a [`Verdict`], and
 //! the first verdict stands, except that bytes which are then lost on the way out make it a worse one.
 
+mod burial;
 mod deadline;
 mod dial;
 mod input;
@@ -22,7 +23,9 @@ use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
 use crate::id::Id;
+use crate::info::Usual;
 use crate::queue::{Mark, Pool, Queue};
+use crate::rare::Rare;
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
@@ -47,6 +50,8 @@ pub(crate) struct Limits {
 /// What a worker lends to the connection that it is working on.
 pub(crate) struct Tools<'a> {
     pub(crate) bufs: &'a mut Buffers,
+    /// What connections have in common.
+    pub(crate) usual: &'a mut Usual,
     /// Where plaintext is put.
     pub(crate) plain: &'a mut [u8],
     pub(crate) pool: &'a mut Pool,
@@ -133,7 +138,7 @@ pub(crate) struct Conn {
     outbound: Outbound,
     verdict: Option<Box<Verdict>>,
     /// Functions to run, each with its time, in the order of posting.
-    posts: Vec<(u64, Post)>,
+    posts: Rare<(u64, Post)>,
     idle_timeout: Option<u64>,
     born: u64,
     moved_in: u64,
@@ -182,7 +187,7 @@ impl Conn {
             inbound: Inbound::Open,
             outbound: Outbound::Open,
             verdict: None,
-            posts: Vec::new(),
+            posts: Rare::new(),
             idle_timeout: tools.limits.idle_timeout,
             born: tools.now,
             moved_in: tools.now,
@@ -308,7 +313,7 @@ impl Conn {
                 self.idle_timeout = ms;
                 self.moved_in = now;
             }
-            Ask::Post(ms, post) => self.posts.push((now.saturating_add(ms), post)),
+            Ask::Post(ms, post) => self.posts.list().push((now.saturating_add(ms), post)),
         }
     }
 
@@ -328,8 +333,10 @@ impl Conn {
         if self.posts.is_empty() {
             return Vec::new();
         }
-        let (mut due, later): (Vec<_>, Vec<_>) = self.posts.drain(..).partition(|(when, _)| *when <= now);
-        self.posts = later;
+        let (mut due, mut later): (Vec<_>, Vec<_>) = self.posts.take().into_iter().partition(|(when, _)| *when <= now);
+        if !later.is_empty() {
+            self.posts.list().append(&mut later);
+        }
         due.sort_by_key(|(when, _)| *when);
         due.into_iter().map(|(_, post)| post).collect()
     }
@@ -380,21 +387,5 @@ impl Conn {
         let had = matches!(self.interest, Interest::Edge { write: true, .. });
         let wanted = !(self.unwanted && self.phase == Phase::Open);
         Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
-    }
-
-    /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
-    /// nothing left unread, so that the kernel does not turn the close into a reset that would destroy an alert.
-    pub(crate) fn bury(&mut self, tools: &mut Tools<'_>) {
-        let queued = self.queue.len() + self.in_flight;
-        self.cell.gauge.release(queued, 0);
-        tools.counters.unqueued.add(queued as u64);
-        self.queue.clear(tools.pool);
-        contain::fault("conn: bury");
-        if self.wants_reset {
-            socket::reset(self.link.fd());
-        } else if !self.fin_sent && !self.link.has_ended() {
-            let _ = socket::shutdown_write(self.link.fd());
-            self.link.drop_input(tools.bufs);
-        }
     }
 }

@@ -1,9 +1,36 @@
 //! What the core may tell the program: one trait, implemented over C callbacks and in tests.
 
+use std::cell::Cell;
 use std::ffi::CStr;
+use std::marker::PhantomData;
 
 use crate::error::Code;
 use crate::id::Id;
+
+thread_local! {
+    static CALLED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Marks the calling thread as one on which the host is called, until it is dropped, there. The log may be written to on
+/// any thread, also on one that no worker has.
+pub(crate) struct Called(PhantomData<*const ()>);
+
+/// The host is about to be called.
+pub(crate) fn enter() -> Called {
+    CALLED.set(CALLED.get() + 1);
+    Called(PhantomData)
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        CALLED.set(CALLED.get() - 1);
+    }
+}
+
+/// Whether the host is being called on this thread.
+pub(crate) fn is_called() -> bool {
+    CALLED.get() > 0
+}
 
 /// How a connection ended. The discriminants are the numbers of the C header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

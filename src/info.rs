@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::address::Address;
@@ -16,13 +17,13 @@ pub(crate) struct Facts {
     /// Until the other end is known, what its name is.
     pub(crate) name: Option<Box<str>>,
     /// The balancer that sent a PROXY header.
-    pub(crate) balancer: Option<Address>,
+    pub(crate) balancer: Option<Box<Address>>,
     /// The address that it counts for at the limit per address.
     pub(crate) admitted_as: Option<IpAddr>,
     /// The host handed it in itself, so it is not asked whether to take it.
     pub(crate) is_invited: bool,
-    /// What the handshake settled.
-    pub(crate) tls: Option<TlsFacts>,
+    /// What the handshake settled. Most connections of a server have this in common.
+    pub(crate) tls: Option<Arc<TlsFacts>>,
     /// When it was accepted or begun.
     pub(crate) born: Instant,
 }
@@ -47,7 +48,6 @@ impl Facts {
 }
 
 /// What a handshake settled. Texts are empty where there is nothing.
-#[derive(Clone)]
 pub(crate) struct TlsFacts {
     pub(crate) version: &'static CStr,
     pub(crate) cipher: &'static CStr,
@@ -72,6 +72,29 @@ impl TlsFacts {
             is_resumed: ssl.is_resumed(),
             verify_result: ssl.verify_result(),
             certificate: ssl.peer_certificate(),
+        }
+    }
+
+    /// Certificates differ from each other.
+    fn equals(&self, other: &TlsFacts) -> bool {
+        self.certificate.is_none()
+            && other.certificate.is_none()
+            && (self.version, self.cipher, &self.group) == (other.version, other.cipher, &other.group)
+            && (&self.alpn, &self.sni, self.is_resumed) == (&other.alpn, &other.sni, other.is_resumed)
+            && self.verify_result == other.verify_result
+    }
+}
+
+/// What the last handshake of a worker settled, for the next connection that has the same.
+#[derive(Default)]
+pub(crate) struct Usual(Option<Arc<TlsFacts>>);
+
+impl Usual {
+    /// The same facts, shared with the connection before if they are its own too.
+    pub(crate) fn share(&mut self, facts: TlsFacts) -> Arc<TlsFacts> {
+        match &self.0 {
+            Some(usual) if usual.equals(&facts) => usual.clone(),
+            _ => self.0.insert(Arc::new(facts)).clone(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod listener;
 mod log;
 pub mod proxy;
 pub mod queue;
+pub mod rare;
 mod registry;
 mod resolver;
 pub mod server;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -68,8 +68,10 @@ impl SocketFile {
     /// The file that a server has just made; `None` where it made none.
     pub(crate) fn made_by(listen: &Listen, address: &Address) -> Option<SocketFile> {
         let (Listen::Address(..), Address::Unix(path)) = (listen, address) else { return None };
-        let identity = SocketFile::identity(path)?;
-        Some(SocketFile { path: path.to_path_buf(), identity })
+        // The host may go to another directory, as daemon(3) does.
+        let path = path::absolute(path).ok()?;
+        let identity = SocketFile::identity(&path)?;
+        Some(SocketFile { path, identity })
     }
 
     fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -155,6 +157,8 @@ pub(crate) struct Door {
     key: Key,
     /// The kernel says that somebody waits.
     knocked: bool,
+    /// How many a turn may take.
+    share: usize,
     /// Registered; not while accepting rests.
     watched: bool,
     rests_until: Option<u64>,
@@ -169,8 +173,8 @@ impl Door {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
         let delays_writes = socket::delays_writes(listener.as_fd());
-        let (knocked, watched, rests_until, exhausted) = (false, true, None, false);
-        Ok(Door { listener, reserve, key, knocked, watched, rests_until, exhausted, delays_writes })
+        let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
+        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, delays_writes })
     }
 
     /// Somebody waits.
@@ -183,6 +187,18 @@ impl Door {
         self.knocked
     }
 
+    /// How many to take now: one, and more if somebody still waited after the last turn. To find nobody costs a call, too.
+    pub(crate) fn share(&mut self, most: usize) -> usize {
+        let share = if self.knocked { self.share } else { 1 };
+        self.share = if self.knocked { most.min(share * 2) } else { 1 };
+        share
+    }
+
+    /// The turn's share is used up: whether more wait, the kernel will say.
+    pub(crate) fn forget_knock(&mut self) {
+        self.knocked = false;
+    }
+
     /// Whether it rests until it is told otherwise.
     pub(crate) fn is_paused(&self) -> bool {
         !self.watched && self.rests_until.is_none()
@@ -191,6 +207,11 @@ impl Door {
     /// When it is to be watched again.
     pub(crate) fn reopens_at(&self) -> Option<u64> {
         self.rests_until
+    }
+
+    /// Whether accepting failed, and waits for its time.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.rests_until.is_some()
     }
 
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.
@@ -226,7 +247,7 @@ impl Door {
             }
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN) => {
-                    self.knocked = false;
+                    (self.knocked, self.share) = (false, 1);
                     Visitor::Nobody
                 }
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),

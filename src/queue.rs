@@ -61,7 +61,9 @@ impl Default for Pool {
 pub struct Queue {
     front: Vec<u8>,
     start: usize,
-    rest: VecDeque<Vec<u8>>,
+    /// The chunks behind the front; most queues never have one.
+    #[allow(clippy::box_collection, reason = "a VecDeque takes four words also when it is empty")]
+    rest: Option<Box<VecDeque<Vec<u8>>>>,
     len: usize,
 }
 
@@ -84,7 +86,7 @@ impl Queue {
     /// Copies the parts to the tail; on failure nothing has changed.
     pub fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) -> Result<(), TryReserveError> {
         let len = parts.iter().map(|part| part.len()).sum();
-        let tail = self.rest.back_mut().unwrap_or(&mut self.front);
+        let tail = self.rest.as_mut().and_then(|rest| rest.back_mut()).unwrap_or(&mut self.front);
         if tail.capacity() - tail.len() >= len {
             parts.iter().for_each(|part| tail.extend_from_slice(part));
         } else {
@@ -108,8 +110,16 @@ impl Queue {
         if self.front.capacity() == 0 {
             self.front = chunk;
         } else {
-            self.rest.push_back(chunk);
+            self.rest.get_or_insert_default().push_back(chunk);
         }
+    }
+
+    fn next_chunk(&mut self) -> Option<Vec<u8>> {
+        let chunk = self.rest.as_mut()?.pop_front();
+        if chunk.is_none() {
+            self.rest = None;
+        }
+        chunk
     }
 
     /// The oldest bytes that lie together; empty only if the queue is.
@@ -123,7 +133,8 @@ impl Queue {
         self.len -= n;
         if self.start == self.front.len() {
             self.start = 0;
-            pool.give(std::mem::replace(&mut self.front, self.rest.pop_front().unwrap_or_default()));
+            let next = self.next_chunk().unwrap_or_default();
+            pool.give(std::mem::replace(&mut self.front, next));
         }
     }
 
@@ -140,7 +151,7 @@ impl Queue {
     /// Drops all bytes and gives the chunks back.
     pub fn clear(&mut self, pool: &mut Pool) {
         pool.give(std::mem::take(&mut self.front));
-        while let Some(chunk) = self.rest.pop_front() {
+        while let Some(chunk) = self.next_chunk() {
             pool.give(chunk);
         }
         *self = Queue::new();

@@ -10,7 +10,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::conn::{Limits, Opening};
-use crate::host::{Host, Level};
+use crate::host::{self, Host, Level};
 use crate::inbox::Inbox;
 use crate::log::Line;
 use crate::proxy::Reader;
@@ -94,6 +94,15 @@ pub(crate) struct Terms {
     pub(crate) max_per_ip: usize,
 }
 
+/// A place among the handshakes that is kept until somebody has come, who then counts, or nobody has.
+pub(crate) struct Place(Arc<Service>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.end_handshake();
+    }
+}
+
 impl Service {
     /// A service that has not begun.
     pub(crate) fn new(
@@ -137,7 +146,7 @@ impl Service {
             Mode::Plain | Mode::StartTls => Opening::Plain,
             Mode::Detect => Opening::Detection,
         };
-        if proxied { Opening::Introduction(Box::new(Reader::new()), Box::new(opening)) } else { opening }
+        if proxied { Opening::Introduction(Box::new((Reader::new(), opening))) } else { opening }
     }
 
     /// How far it has gone.
@@ -180,6 +189,7 @@ impl Service {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
         if level <= self.log_level {
+            let _called = host::enter();
             self.host.on_log(level, &line);
         }
     }
@@ -199,6 +209,13 @@ impl Service {
     /// Gives back what [`Seat::keep`] has kept.
     pub(crate) fn dismiss(&self, ip: Option<IpAddr>) {
         drop(Seat { service: self, counts: true, ip });
+    }
+
+    /// A place among the handshakes for whoever comes next; `None` when there is none.
+    pub(crate) fn reserve_handshake(self: Arc<Service>) -> Option<Place> {
+        let one_more = |count| (count < self.max_handshakes).then_some(count + 1);
+        self.handshakes.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Place(self))
     }
 
     /// A handshake has begun.

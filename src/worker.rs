@@ -227,9 +227,10 @@ impl Turn {
     }
 
     fn has_leftovers(&self, shard: &Shard) -> bool {
+        let has_visitors = self.door.as_ref().is_some_and(|door| !door.has_failed());
         shard.has_listed()
             || !self.ready.is_empty()
-            || (self.service.stage() >= Stage::Draining && self.door.is_some())
+            || (self.service.stage() >= Stage::Draining && has_visitors)
             || (self.service.stage() == Stage::Stopping && !self.stopping)
             // The handshake that made room may have ended between our look and our pause.
             || (self.door.as_ref().is_some_and(Door::is_paused) && !self.service.is_busy())

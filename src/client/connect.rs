@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::deadline::Deadline;
@@ -122,7 +123,7 @@ impl Client {
     fn learn(&mut self, target: &Target) -> Result<()> {
         let Stream::Tls(tls) = &self.stream else { return Ok(()) };
         target.confirm(tls.ssl())?;
-        self.facts.tls = Some(TlsFacts::of(tls.ssl()));
+        self.facts.tls = Some(Arc::new(TlsFacts::of(tls.ssl())));
         Ok(())
     }
 

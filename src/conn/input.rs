@@ -67,13 +67,15 @@ impl Conn {
                 break;
             }
         }
-        drop(wire);
         if filled > 0 {
+            // What OpenSSL has to say meanwhile leaves with the host's answer.
+            wire.hold();
             self.moved_in = tools.now;
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);
             return News::Data(filled);
         }
+        drop(wire);
         self.tell(tools)
     }
 

@@ -1,7 +1,5 @@
 //! The way up: a PROXY header, a look at what the peer speaks, the handshake. Also the way from plain text to TLS later.
 
-use std::sync::Arc;
-
 use super::dial::Dial;
 use super::{Conn, News, Outbound, Phase, Tools, Verdict};
 use crate::address::Address;
@@ -19,7 +17,7 @@ pub(crate) enum Opening {
     /// An address that answers, to go out to.
     Dialing(Box<Dial>),
     /// A PROXY header; what comes behind it is the rest.
-    Introduction(Box<Reader>, Box<Opening>),
+    Introduction(Box<(Reader, Opening)>),
     /// Nothing: it carries plain text from the start.
     Plain,
     /// The first bytes, which tell TLS from plain text.
@@ -81,11 +79,11 @@ impl Conn {
     }
 
     fn read_introduction(&mut self, tools: &mut Tools<'_>) -> News {
-        let Opening::Introduction(reader, _) = &mut self.opening else { return News::Nothing };
+        let Opening::Introduction(introduction) = &mut self.opening else { return News::Nothing };
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let progress = loop {
             let Some(bytes) = wire.peek(1) else { break Progress::NeedMore };
-            let (used, progress) = reader.feed(bytes);
+            let (used, progress) = introduction.0.feed(bytes);
             wire.consume(used);
             if !matches!(progress, Progress::NeedMore) {
                 break progress;
@@ -109,11 +107,11 @@ impl Conn {
     /// The header named the client, or said that the real peer counts.
     fn introduced(&mut self, client: Option<Address>) {
         let opening = std::mem::replace(&mut self.opening, Opening::Plain);
-        if let Opening::Introduction(_, next) = opening {
-            self.opening = *next;
+        if let Opening::Introduction(introduction) = opening {
+            self.opening = introduction.1;
         }
         if let Some(client) = client {
-            self.learn(|facts| facts.balancer = Some(std::mem::replace(&mut facts.peer, client)));
+            self.learn(|facts| facts.balancer = Some(Box::new(std::mem::replace(&mut facts.peer, client))));
         }
     }
 
@@ -166,7 +164,12 @@ impl Conn {
         contain::fault("conn: shake_hands");
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let step = self.stream.handshake(&mut wire);
-        drop(wire);
+        if matches!(step, Step::Done(())) {
+            // A ticket leaves with the first answer, if there is one at once.
+            wire.hold();
+        } else {
+            drop(wire);
+        }
         match (step, self.link.send_error()) {
             // If the peer said why it left, that counts; else that it cannot be written to.
             (Step::Failed(failure), _) => self.fail(&self.explained(failure)),
@@ -183,11 +186,7 @@ impl Conn {
 
     /// What is known of it, with what `change` adds.
     pub(crate) fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = self.cell.facts() {
-            let mut facts = (*facts).clone();
-            change(&mut facts);
-            self.cell.set_facts(Arc::new(facts));
-        }
+        self.cell.learn(change);
     }
 
     fn connected(&mut self, tools: &mut Tools<'_>) -> News {
@@ -201,6 +200,7 @@ impl Conn {
             }
             tools.counters.handshakes.add(1);
             tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
+            let facts = tools.usual.share(facts);
             self.learn(|known| known.tls = Some(facts));
         }
         self.phase = Phase::Open;

@@ -95,7 +95,7 @@ impl Conn {
         }
         let opening = self.phase == Phase::Opening;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        let mut taken = wire.flush();
+        let mut taken = 0;
         let mut failure = None;
         while !wire.link().is_blocked() && wire.link().send_error().is_none() {
             let front = self.queue.front();
@@ -124,6 +124,11 @@ impl Conn {
                     break;
                 }
             }
+        }
+        let is_last = self.outbound == Outbound::Ending && self.queue.is_empty() && !self.cell.gauge.has_left();
+        if is_last && failure.is_none() && self.stream.ends_in_band() {
+            // The end leaves together with the last bytes.
+            self.stream.end(&mut wire);
         }
         taken += wire.flush();
         if taken > 0 {

@@ -186,8 +186,9 @@ pub unsafe extern "C" fn tlsloop_server_set_tls(server: *mut tlsloop_server, tls
 /// TLSLOOP_OK only, and only then does `fd` pass to the server: non-blocking, close-on-exec and, over TCP, with TCP_NODELAY.
 /// Any thread and any callback may call it.
 ///
-/// Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at the limit
-/// of connections; TLSLOOP_ECLOSED once the server is stopping.
+/// Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
+/// of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
+/// the server is stopping.
 ///
 /// # Safety
 /// `server` is NULL or a server that was not stopped; `out` is NULL or writable; `fd` is the host's to give.
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn tlsloop_server_adopt(
 ) -> c_int {
     guard("tlsloop_server_adopt", || {
         // SAFETY: the caller's promise.
-        unsafe { self::server(server)? }.adopt(fd, data.addr(), |id| {
+        unsafe { self::server(server)? }.adopt(fd, data.expose_provenance(), |id| {
             if !out.is_null() {
                 // SAFETY: the caller's promise.
                 unsafe { out.write(id.to_u64()) }

@@ -60,9 +60,10 @@ pub unsafe extern "C" fn tlsloop_tls_set_crl_file(tls: *mut tlsloop_tls, crl_pem
 /// Says what is asked of the peer's certificate, by one of TLSLOOP_VERIFY_*.
 ///
 /// TLSLOOP_VERIFY_DEFAULT: a server asks for none, a client requires one that is trusted and carries the name it connects
-/// to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between. TLSLOOP_VERIFY_OPTIONAL, on
-/// servers only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no
-/// connection without a trusted one.
+/// to. TLSLOOP_VERIFY_NONE: anybody will do; a client is then open to whoever stands in between, and the `verify_result` of
+/// tlsloop_info means something only if a trust was set, NULL for the system's included. TLSLOOP_VERIFY_OPTIONAL, on servers
+/// only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no connection
+/// without a trusted one.
 ///
 /// A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
 /// resumed under another that verifies or trusts differently.

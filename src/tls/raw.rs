@@ -78,8 +78,13 @@ fn contain<T>(refusal: T, body: impl FnOnce() -> T) -> T {
 
 /// Empties the thread's error queue without reading it.
 pub(crate) fn clear_errors() {
+    // Clearing walks through all places of the queue, looking does not, and nearly always it is empty.
     // SAFETY: touches only the calling thread's queue.
-    unsafe { ffi::ERR_clear_error() }
+    unsafe {
+        if decl::ERR_peek_error() != 0 {
+            ffi::ERR_clear_error();
+        }
+    }
 }
 
 /// Empties the thread's error queue and joins its sentences, the oldest (the cause) first.

@@ -175,7 +175,12 @@ impl Stream {
         }
     }
 
-    /// Ends our direction: close_notify, or FIN in plain text. Everything written before must have left.
+    /// Whether the end is a message of the stream's own, which stands behind the bytes before it.
+    pub(crate) fn ends_in_band(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// Ends our direction: close_notify, or FIN in plain text, for which everything written before must have left.
     pub(crate) fn end(&mut self, wire: &mut Wire<'_>) -> Step<()> {
         match self {
             Stream::Plain => {

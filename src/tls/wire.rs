@@ -1,7 +1,8 @@
 //! One connection's ciphertext: what the socket gave and what it has yet to take.
 //!
 //! [`Link`] stays with the connection, [`Wire`] joins it with the worker's buffers while the connection is worked on.
-//! Several records arrive by one `recv` and leave by one `send`. Invariant: between two turns the worker's buffers hold
+//! Several records arrive by one `recv` and leave by one `send`. What is collected leaves at the end of the piece of work,
+//! or, if an answer of the host's may follow at once, together with it ([`Wire::hold`]). Invariant: between two turns the worker's buffers hold
 //! nothing of any connection; what is left over has moved to its [`Link`].
 
 use std::io;
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::raw::Transport;
 use crate::contain;
+use crate::rare::Rare;
 use crate::sys::socket;
 
 /// How much one `recv` asks for.
@@ -21,12 +23,14 @@ const RECVS: u8 = 1;
 /// The socket of a connection and what is known of it.
 pub(crate) struct Link {
     fd: OwnedFd,
-    rest_in: Vec<u8>,
-    rest_out: Vec<u8>,
+    rest_in: Rare<u8>,
+    rest_out: Rare<u8>,
     /// The kernel had no more when asked last, and has not said otherwise since.
     dry: bool,
     /// The peer's end stands behind the bytes, so a short read is not the last one.
     end_near: bool,
+    /// The last read took all that there was.
+    drained: bool,
     /// The peer's FIN was read.
     eof: bool,
     /// The kernel takes no more for now.
@@ -44,11 +48,12 @@ impl Link {
     pub(crate) fn new(fd: OwnedFd) -> Link {
         Link {
             fd,
-            rest_in: Vec::new(),
-            rest_out: Vec::new(),
+            rest_in: Rare::new(),
+            rest_out: Rare::new(),
             // The registration itself tells if there is something already.
             dry: true,
             end_near: false,
+            drained: false,
             eof: false,
             blocked: false,
             spoke: false,
@@ -66,6 +71,7 @@ impl Link {
     /// The kernel says that there is something to read, perhaps the peer's end.
     pub(crate) fn readable(&mut self, end_near: bool) {
         self.dry = false;
+        self.drained = false;
         self.end_near |= end_near;
     }
 
@@ -102,6 +108,16 @@ impl Link {
     /// Whether bytes were read that nobody has used yet.
     pub(crate) fn has_rest(&self) -> bool {
         !self.rest_in.is_empty()
+    }
+
+    /// Whether the last read took all that there was.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Whether the peer's FIN was read, or is known to be what comes next.
+    pub(crate) fn is_near_end(&self) -> bool {
+        self.eof || self.end_near
     }
 
     /// Whether nothing more will be read from the kernel.
@@ -146,7 +162,7 @@ impl Link {
 
     /// Reads and drops what has come; true when nothing more will.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
-        self.rest_in = Vec::new();
+        self.rest_in.take();
         let mut wire = Wire::new(self, bufs);
         while wire.fill() {
             wire.bufs.start = wire.bufs.end;
@@ -176,18 +192,26 @@ pub(crate) struct Wire<'a> {
     link: &'a mut Link,
     bufs: &'a mut Buffers,
     recvs: u8,
+    holds: bool,
 }
 
 impl<'a> Wire<'a> {
     /// Joins a connection's link with the worker's buffers.
     pub(crate) fn new(link: &'a mut Link, bufs: &'a mut Buffers) -> Wire<'a> {
-        bufs.start = 0;
-        bufs.end = link.rest_in.len();
+        (bufs.start, bufs.end) = (0, link.rest_in.len());
         if bufs.end > 0 {
-            bufs.input[..bufs.end].copy_from_slice(&link.rest_in);
-            link.rest_in = Vec::new();
+            bufs.input[..bufs.end].copy_from_slice(&link.rest_in.take());
         }
-        Wire { link, bufs, recvs: RECVS }
+        if !link.blocked && !link.rest_out.is_empty() {
+            // It leaves with what follows it.
+            bufs.output.append(&mut link.rest_out.take());
+        }
+        Wire { link, bufs, recvs: RECVS, holds: false }
+    }
+
+    /// Keeps what was collected until the next piece of work, in the same visit, sends it with its own.
+    pub(crate) fn hold(mut self) {
+        self.holds = true;
     }
 
     /// What is known of the socket. Input that this visit has not used counts as read.
@@ -217,35 +241,23 @@ impl<'a> Wire<'a> {
 
     /// Hands the collected bytes to the kernel; answers how many it took. What it does not take stays with the link.
     pub(crate) fn flush(&mut self) -> usize {
-        contain::fault("wire: flush");
-        let mut taken = 0;
-        if !self.link.rest_out.is_empty() && !self.link.blocked {
-            let rest = std::mem::take(&mut self.link.rest_out);
-            let n = self.send(&rest);
-            taken += n;
-            if self.link.send_errno == 0 && n < rest.len() {
-                self.link.rest_out = rest[n..].to_vec();
-            }
-        }
         if self.bufs.output.is_empty() {
-            return taken;
+            return 0;
         }
-        let mut output = std::mem::take(&mut self.bufs.output);
-        let n = if self.link.rest_out.is_empty() { self.send(&output) } else { 0 };
-        taken += n;
-        if self.link.send_errno == 0 && n < output.len() {
-            self.link.rest_out.extend_from_slice(&output[n..]);
+        let taken = self.send();
+        if self.link.send_errno == 0 && taken < self.bufs.output.len() {
+            // While the kernel takes nothing, older bytes may wait there.
+            self.link.rest_out.list().extend_from_slice(&self.bufs.output[taken..]);
         }
-        output.clear();
-        self.bufs.output = output;
+        self.bufs.output.clear();
         taken
     }
 
     /// Sends until the kernel refuses; a failure is noted, and nothing more is sent after it.
-    fn send(&mut self, bytes: &[u8]) -> usize {
+    fn send(&mut self) -> usize {
         let mut sent = 0;
-        while sent < bytes.len() && !self.link.blocked && self.link.send_errno == 0 {
-            match socket::send(self.link.fd(), &bytes[sent..]) {
+        while sent < self.bufs.output.len() && !self.link.blocked && self.link.send_errno == 0 {
+            match socket::send(self.link.fd.as_fd(), &self.bufs.output[sent..]) {
                 Ok(n) => sent += n,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => self.link.blocked = true,
@@ -295,12 +307,13 @@ impl<'a> Wire<'a> {
             Ok(n) => {
                 self.recvs -= 1;
                 // Less than asked for is all there was (epoll(7)); only an end may stand behind it.
-                link.dry = n < self.bufs.input.len() - at && !link.end_near;
+                link.drained = n < self.bufs.input.len() - at;
+                link.dry = link.drained && !link.end_near;
                 self.bufs.end += n;
                 return true;
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => link.dry = true,
+                io::ErrorKind::WouldBlock => (link.dry, link.drained) = (true, true),
                 io::ErrorKind::Interrupted => {}
                 _ => link.fail(&error),
             },
@@ -341,9 +354,13 @@ impl Transport for Wire<'_> {
 
 impl Drop for Wire<'_> {
     fn drop(&mut self) {
-        self.flush();
+        if !self.holds {
+            self.flush();
+        } else if !self.bufs.output.is_empty() {
+            self.link.rest_out.list().append(&mut self.bufs.output);
+        }
         if !self.is_empty() {
-            self.link.rest_in = self.bufs.input[self.bufs.start..self.bufs.end].to_vec();
+            self.link.rest_in.list().extend_from_slice(&self.bufs.input[self.bufs.start..self.bufs.end]);
         }
         (self.bufs.start, self.bufs.end) = (0, 0);
     }

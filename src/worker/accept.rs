@@ -11,11 +11,11 @@ use crate::contain;
 use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
-use crate::listener::{REST, Visitor};
+use crate::listener::{Door, REST, Visitor};
 use crate::log::Line;
 use crate::service::{Seat, Stage};
 
-/// How many connections one turn takes.
+/// How many connections one turn takes at most.
 const ACCEPTS: usize = 16;
 
 impl Turn {
@@ -23,36 +23,27 @@ impl Turn {
     pub(super) fn accept(&mut self, shard: &Shard) {
         contain::fault("turn: accept");
         let draining = self.service.stage() >= Stage::Draining;
-        for _ in 0..ACCEPTS {
-            if self.service.is_busy() && !draining {
-                // At the limit of handshakes: whoever ends one wakes us.
-                return self.door.iter_mut().for_each(|door| door.rest(&self.epoll, None));
+        let Some(door) = &mut self.door else { return };
+        let share = if draining { ACCEPTS } else { door.share(ACCEPTS) };
+        for _ in 0..share {
+            if !draining && self.service.is_busy() {
+                return self.rest();
             }
-            let now = shard.now();
             let Some(door) = &mut self.door else { return };
-            door.resume(&self.epoll, now);
-            if !door.has_knocked() && !draining {
+            door.resume(&self.epoll, shard.now());
+            if door.has_failed() || !(door.has_knocked() || draining) {
                 return;
             }
-            match door.next() {
-                Visitor::Came(fd, peer) => {
-                    shard.inbox().counters.accepted.add(1);
-                    let _ = self.contained("an arrival", |turn| turn.admit(shard, fd, peer));
-                }
-                Visitor::Left => {}
-                Visitor::Nobody if draining => return self.close_door(),
-                Visitor::Nobody => return,
-                Visitor::TurnedAway(is_first, error) => {
-                    shard.inbox().counters.accepted.add(1);
-                    shard.inbox().counters.refused_descriptors.add(1);
-                    self.complain(is_first, &error);
-                }
-                Visitor::Rest(is_first, error) => {
-                    door.rest(&self.epoll, Some(now + REST));
-                    return self.complain(is_first, &error);
-                }
+            // Reserved before somebody is taken, so that several workers do not take more than there may be.
+            let place = self.service.clone().reserve_handshake();
+            if place.is_none() && !draining {
+                return self.rest();
+            }
+            if !self.take_next(shard, draining) {
+                return;
             }
         }
+        self.door.iter_mut().for_each(Door::forget_knock);
     }
 
     /// Accepts no more. The socket itself is not shut down: another process may share it.
@@ -61,6 +52,40 @@ impl Turn {
             door.rest(&self.epoll, None);
         }
         self.door = None;
+    }
+
+    /// At the limit of handshakes: whoever ends one wakes us.
+    fn rest(&mut self) {
+        self.door.iter_mut().for_each(|door| door.rest(&self.epoll, None));
+    }
+
+    /// Takes the next who waits; false if it is not worth looking for another.
+    fn take_next(&mut self, shard: &Shard, draining: bool) -> bool {
+        let Some(door) = &mut self.door else { return false };
+        match door.next() {
+            Visitor::Came(fd, peer) => {
+                shard.inbox().counters.accepted.add(1);
+                let _ = self.contained("an arrival", |turn| turn.admit(shard, fd, peer));
+            }
+            Visitor::Left => {}
+            Visitor::Nobody => {
+                if draining {
+                    self.close_door();
+                }
+                return false;
+            }
+            Visitor::TurnedAway(is_first, error) => {
+                shard.inbox().counters.accepted.add(1);
+                shard.inbox().counters.refused_descriptors.add(1);
+                self.complain(is_first, &error);
+            }
+            Visitor::Rest(is_first, error) => {
+                door.rest(&self.epoll, Some(shard.now() + REST));
+                self.complain(is_first, &error);
+                return false;
+            }
+        }
+        true
     }
 
     fn complain(&self, is_first: bool, error: &io::Error) {
@@ -74,11 +99,15 @@ impl Turn {
         contain::fault("accept: admit");
         let counters = &shard.inbox().counters;
         let proxied = match &self.service.balancers {
-            Some(trusted) if !trusted.trusts(&peer) => return counters.refused_proxy.add(1),
+            Some(trusted) if !trusted.trusts(&peer) => {
+                counters.refused_proxy.add(1);
+                return self.note_refusal(&peer, "proxy_trusted");
+            }
             trusted => trusted.is_some(),
         };
         let Ok(mut seat) = self.service.admit() else {
-            return counters.refused_limit.add(1);
+            counters.refused_limit.add(1);
+            return self.note_refusal(&peer, "max_connections");
         };
         if !proxied && !self.invite(shard, &peer, &mut seat) {
             return;
@@ -101,15 +130,28 @@ impl Turn {
     /// Whether a client is taken: the limit for its address, then the host.
     pub(super) fn invite(&self, shard: &Shard, client: &Address, seat: &mut Seat<'_>) -> bool {
         contain::fault("accept: invite");
-        let counters = &shard.inbox().counters;
-        if seat.count_for(client.ip()).is_err() {
-            counters.refused_per_ip.add(1);
+        if !self.count_in(shard, client, seat) {
             return false;
         }
         let is_welcome = !self.service.host.wants_accept() || self.service.host.on_accept(&client.to_string());
         if !is_welcome {
-            counters.refused_callback.add(1);
+            shard.inbox().counters.refused_callback.add(1);
+            self.note_refusal(client, "on_accept");
         }
         is_welcome
+    }
+
+    /// Counts a client for its address; false at that limit.
+    pub(super) fn count_in(&self, shard: &Shard, client: &Address, seat: &mut Seat<'_>) -> bool {
+        let is_counted = seat.count_for(client.ip()).is_ok();
+        if !is_counted {
+            shard.inbox().counters.refused_per_ip.add(1);
+            self.note_refusal(client, "max_connections_per_ip");
+        }
+        is_counted
+    }
+
+    fn note_refusal(&self, client: &Address, by: &str) {
+        self.service.log(Level::Debug, || Line::of("refused").with("peer", client).with("by", by));
     }
 }

@@ -91,7 +91,7 @@ impl Turn {
     }
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
-    /// sees the end counted finds nothing under its id any more, and its descriptor closed.
+    /// sees the end counted finds nothing under its id any more, its descriptor closed, and its place in the limits free.
     fn bury(&mut self, shard: &Shard, key: Key) {
         let _ = self.contained_for(shard, key, "the last look at a socket", |_| {
             shard.step(key, &mut [], |conn, tools| conn.bury(tools));
@@ -102,15 +102,15 @@ impl Turn {
         let ip = cell.facts().and_then(|facts| facts.admitted_as);
         let (is_settled, goes_out, armed) = (conn.is_settled, conn.goes_out(), conn.armed);
         // From here on all is given back in the reverse order, also while a panic unwinds.
-        let _counts = Finally(|| {
+        let _count = Finally(|| {
             if !is_settled {
                 service.settled(counters, goes_out);
             }
-            service.dismiss(ip);
         });
         let _name = Finally(|| lane.forget(key));
         let ended = conn.is_announced.then(|| conn.verdict().reason);
         let _end = Finally(|| ended.into_iter().for_each(|reason| counters.ended(reason)));
+        let _seat = Finally(|| service.dismiss(ip));
         let conn = conn;
         let _cell = Finally(|| cell.close());
         contain::fault("retire: give back");

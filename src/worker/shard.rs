@@ -11,8 +11,10 @@ use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
 use crate::contain;
 use crate::error::{Error, Result};
+use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
+use crate::info::Usual;
 use crate::log::Line;
 use crate::queue::Pool;
 use crate::registry::Lane;
@@ -39,6 +41,7 @@ struct Inner {
     conns: Slab<Conn>,
     bufs: Buffers,
     pool: Pool,
+    usual: Usual,
     /// Connections to visit without an event.
     agenda: VecDeque<Key>,
     /// The same for those on their way up, whose steps cost more; they wait for the others.
@@ -52,6 +55,7 @@ impl Shard {
             conns: Slab::new(),
             bufs: Buffers::new(),
             pool: Pool::new(),
+            usual: Usual::default(),
             agenda: VecDeque::new(),
             newcomers: VecDeque::new(),
         };
@@ -107,9 +111,9 @@ impl Shard {
         plain: &mut [u8],
         step: impl FnOnce(&mut Conn, &mut Tools<'_>) -> R,
     ) -> Option<R> {
-        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let Inner { conns, bufs, pool, usual, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
-        let mut tools = Tools { bufs, plain, pool, limits: &self.limits, counters, now: self.now.get() };
+        let mut tools = Tools { bufs, plain, pool, usual, limits: &self.limits, counters, now: self.now.get() };
         conns.get_mut(key).map(|conn| step(conn, &mut tools))
     }
 
@@ -120,9 +124,9 @@ impl Shard {
 
     /// Takes in a connection that `make` makes.
     pub(crate) fn insert(&self, key: Key, make: impl FnOnce(&Tools<'_>) -> Conn) {
-        let Inner { conns, bufs, pool, .. } = &mut *self.inner.borrow_mut();
+        let Inner { conns, bufs, pool, usual, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
-        let tools = Tools { bufs, plain: &mut [], pool, limits: &self.limits, counters, now: self.now.get() };
+        let tools = Tools { bufs, plain: &mut [], pool, usual, limits: &self.limits, counters, now: self.now.get() };
         conns.insert(key, make(&tools));
     }
 
@@ -197,7 +201,7 @@ impl Shard {
 
 /// Whether the calling thread is in a callback, or is a worker.
 pub(crate) fn in_callback() -> bool {
-    LOCAL.with_borrow(Option::is_some)
+    LOCAL.with_borrow(Option::is_some) || host::is_called()
 }
 
 /// Makes `shard` the one that calls on this thread find, while `run` runs.

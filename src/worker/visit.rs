@@ -116,7 +116,7 @@ impl Turn {
     fn log_up(&self, shard: &Shard, key: Key, event: &'static str) {
         self.service.log(Level::Debug, || {
             let facts = shard.lane().cell(key).facts();
-            info::add_tls(shard.line(event, key), facts.as_ref().and_then(|facts| facts.tls.as_ref()))
+            info::add_tls(shard.line(event, key), facts.as_ref().and_then(|facts| facts.tls.as_deref()))
         });
     }
 
@@ -197,15 +197,23 @@ impl Turn {
     /// The client behind a balancer is known: now the limits and the host decide, as they do at once for others.
     fn welcome_client(&self, shard: &Shard, key: Key) {
         let Some(facts) = shard.ask(key, |conn| conn.cell().facts()).flatten() else { return };
-        if facts.is_invited {
-            return;
-        }
+        // One that the host handed in it is not asked about; but it has the id, so it is told of the limit.
         let mut seat = self.service.seat();
-        if !self.invite(shard, &facts.peer, &mut seat) {
-            shard.ask(key, |conn| conn.refuse());
-            return;
-        }
-        shard.ask(key, |conn| conn.learn(|facts| facts.admitted_as = seat.keep()));
+        let is_welcome = if facts.is_invited {
+            self.count_in(shard, &facts.peer, &mut seat)
+        } else {
+            self.invite(shard, &facts.peer, &mut seat)
+        };
+        shard.ask(key, |conn| {
+            if is_welcome {
+                conn.learn(|facts| facts.admitted_as = seat.keep());
+            } else if facts.is_invited {
+                let why = "the limit of connections from the client's address is reached";
+                conn.finish(Verdict::new(Reason::Aborted, Code::State, why));
+            } else {
+                conn.refuse();
+            }
+        });
     }
 
     /// Gives a handshake that begins what it needs, by the policy of this moment.

@@ -37,6 +37,20 @@ int dial_from(const char *address, int port)
     return fd;
 }
 
+int dial_six(int port)
+{
+    struct sockaddr_in6 to = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+        close(fd);
+        return -1;
+    }
+    tcp_limits(fd);
+    return fd;
+}
+
 int dial_unix_try(const char *path)
 {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
@@ -63,6 +77,15 @@ void dial_pair(int ends[2])
 {
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     dial_limits(ends[0]);
+}
+
+void dial_accepted(int ends[2])
+{
+    int port, listener = tcp_listen(&port);
+    ends[0] = tcp_connect(port);
+    ends[1] = accept(listener, NULL, NULL);
+    CHECK(ends[1] >= 0);
+    close(listener);
 }
 
 struct peer dial_tls(int fd)

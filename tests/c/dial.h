@@ -5,9 +5,13 @@
 #include "peer.h"
 
 int dial_from(const char *address, int port); /* 127.0.0.x, to 127.0.0.1 */
+int dial_six(int port);                       /* to ::1; -1: nobody listens there, or no IPv6 */
 int dial_unix(const char *path);
 int dial_unix_try(const char *path); /* -1: nobody listens there */
 void dial_pair(int ends[2]);         /* a stream socketpair, waits limited on the first end */
+
+/* A TCP connection that was accepted: ends[0] is the peer's, ends[1] the host's, as accept(2) gives it. */
+void dial_accepted(int ends[2]);
 
 /* Waits on the socket end after a generous limit; unlike tcp_limits also where it is not TCP. */
 void dial_limits(int fd);

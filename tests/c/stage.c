@@ -14,6 +14,8 @@ struct stage {
 
 static struct stage pool[16];
 
+const char stage_everywhere[] = "";
+
 static void on_connect(tlsloop_conn conn, void *user)
 {
     struct fixture *f = user;
@@ -163,6 +165,7 @@ struct fixture *stage_start(struct options options, stage_hook hook)
     config.user = f;
     if (made) config.tls = made;
     if (!config.address && config.listen_fd == 0) config.address = "127.0.0.1";
+    if (config.address == stage_everywhere) config.address = NULL;
     if (host_wanted()) config.workers = TLSLOOP_HOST_DRIVEN;
     CHECK_OK(tlsloop_server_start(&config, &f->server));
     tlsloop_tls_free(made);

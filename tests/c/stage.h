@@ -15,6 +15,7 @@ typedef void (*stage_hook)(struct fixture *f, tlsloop_conn conn);
 /* The address is 127.0.0.1 where the configuration names neither one nor a socket. `on_tls` may be
  * NULL; the callback is noted as 't' in record.order. Up to 16 at a time, never freed. */
 struct fixture *stage_start(struct options options, stage_hook on_tls);
+extern const char stage_everywhere[]; /* as the address: NULL, and not 127.0.0.1 instead */
 
 unsigned stage_tls_ups(struct fixture *f); /* how many on_tls there were */
 

@@ -248,6 +248,32 @@ static void accept_survives_what_is_short(void)
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) accept_fails(errors[i], 1, true);
 }
 
+/* The same for a server that drains, and takes those who wait when it can again. */
+static void l27_does_not_spin_while_draining(void)
+{
+    not_under_valgrind();
+    struct fixture *f = fixture_start((struct options){ 0 });
+    struct peer old = peer_connect(f->port);
+    failure = EMFILE;
+    failures_left = 1 << 30;
+    struct peer waiting = peer_over_socket(tcp_connect(f->port));
+    EVENTUALLY_EQ(f->warnings, 1);
+    CHECK_OK(tlsloop_server_drain(f->server));
+    CHECK(peer_echo(&old, "keeps serving"));
+    long before = processor_ms();
+    check_nap(1000);
+    CHECK(processor_ms() - before < 50);
+    failures_left = 0;
+    CHECK(peer_handshake(&waiting) && peer_echo(&waiting, "who waited is served"));
+    int fd;
+    EVENTUALLY((fd = tcp_try_connect(f->port)) < 0 || (close(fd), false));
+    peer_leave(&waiting);
+    peer_leave(&old);
+    EVENTUALLY_EQ(f->disconnects, f->connects);
+    EVENTUALLY_EQ(fixture_stats(f).handshaking, 0);
+    fixture_stop(f);
+}
+
 CHECK_MAIN(CASE(l27_the_host_has_used_up_the_descriptors),
            CASE(l27_connections_use_up_the_descriptors), CASE(l27_does_not_spin_at_the_limit),
-           CASE(accept_survives_what_passes), CASE(accept_survives_what_is_short))
+           CASE(l27_does_not_spin_while_draining), CASE(accept_survives_what_passes), CASE(accept_survives_what_is_short))

@@ -157,8 +157,8 @@ static const char *const no_headers[] = {
     "PROXY UDP4 192.0.2.7 198.51.100.1 5123 443\r\n",
     "PROXY  TCP4 192.0.2.7 198.51.100.1 5123 443\r\n",
     "PROXY TCP4 192.0.2.7 198.51.100.1 5123 443\n",
-    "PROXY UNKNOWN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-    "aaaaaaaaaaaaaa\r\n",
+    ("PROXY UNKNOWN aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaa\r\n"),
 };
 
 /* L32: "never guesses, bounds it in bytes" */

@@ -45,6 +45,8 @@ impl ClientContext {
         ctx.keep_sessions();
         match settings.pin {
             Some(_) => ctx.verify_by_pin(),
+            // The system's certificates are many, and reading them for a verdict that nobody asks for takes its time.
+            None if demand == Demand::Nothing && settings.trust.is_unset() => {}
             None => ctx.set_store(settings.store()?),
         }
         if let Some(protocols) = &settings.alpn {

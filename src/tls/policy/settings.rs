@@ -61,6 +61,13 @@ pub(super) enum Trust {
     These(Vec<Cert>),
 }
 
+impl Trust {
+    /// Whether the host has said nothing about it.
+    pub(super) fn is_unset(&self) -> bool {
+        matches!(self, Trust::Unset)
+    }
+}
+
 /// Everything that the host has set.
 #[derive(Default)]
 pub(super) struct Settings {

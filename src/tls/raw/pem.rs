@@ -61,7 +61,7 @@ fn read_all<T>(pem: &[u8], source: &str, what: &str, read: impl Fn(*mut ffi::BIO
         while let Some(object) = read(bio.as_ptr()) {
             found.push(object);
         }
-        let ended = is_no_start_line();
+        let ended = is_no_start_line() && !breaks_off(pem);
         let words = drain_errors();
         match (ended, found.len()) {
             (true, 0) => Err(Error::tls(source, format!("there is no {what} in it: {words}"))),
@@ -69,6 +69,14 @@ fn read_all<T>(pem: &[u8], source: &str, what: &str, read: impl Fn(*mut ffi::BIO
             (false, n) => Err(Error::tls(source, format!("{what} {} is damaged: {words}", n + 1))),
         }
     })
+}
+
+/// Whether the text ends within the line that begins a block: somebody is still writing the file. OpenSSL takes such a
+/// line for a comment, and a chain would lose its rest in silence.
+fn breaks_off(pem: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let last = pem.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    !last.is_empty() && last.iter().zip(BEGIN).all(|(byte, begin)| byte == begin)
 }
 
 /// Whether the newest error says that the text has no further PEM block.

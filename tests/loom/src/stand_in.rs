@@ -203,6 +203,7 @@ pub(crate) mod registry {
 pub(crate) mod info {
     use crate::address::Address;
 
+    #[derive(Clone)]
     pub(crate) struct Facts {
         pub(crate) peer: Address,
     }

@@ -86,7 +86,7 @@ fn a_trusted_leaf_needs_no_root() {
 fn the_newest_of_everything_is_agreed_on() {
     let pair = talk(&self_signed("localhost"), &trusting_anybody(), "localhost");
     assert_eq!(pair.server.version_name(), c"TLSv1.3");
-    assert_eq!(pair.server.cipher_name(), c"TLS_AES_256_GCM_SHA384");
+    assert_eq!(pair.server.cipher_name(), c"TLS_AES_128_GCM_SHA256");
     let group = pair.server.group_name().to_lowercase();
     assert!(group.contains("x25519"), "{group}");
     assert_eq!(pair.server.sni(), "localhost");
@@ -103,7 +103,7 @@ fn tls_1_2_is_forward_secret_and_authenticated() {
     client.set_versions(Version::Tls12, Version::Tls12).unwrap();
     let pair = talk(&self_signed("localhost"), &client, "localhost");
     assert_eq!(pair.server.version_name(), c"TLSv1.2");
-    assert_eq!(pair.server.cipher_name(), c"ECDHE-ECDSA-AES256-GCM-SHA384");
+    assert_eq!(pair.server.cipher_name(), c"ECDHE-ECDSA-AES128-GCM-SHA256");
     let refused = pair.renegotiate().unwrap_err();
     assert!(refused.contains("no renegotiation"), "{refused}");
 }
@@ -255,4 +255,11 @@ fn optional_is_no_client_policy() {
     assert_eq!(policy.client_context().err().unwrap().code(), Code::Invalid);
     policy.set_verify(Verify::Required).unwrap();
     assert!(policy.client_context().is_ok());
+}
+#[test]
+fn a_client_that_prefers_chacha20_gets_it() {
+    let client = trusting_anybody();
+    client.set_ciphers(None, Some("TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")).unwrap();
+    let pair = talk(&self_signed("localhost"), &client, "localhost");
+    assert_eq!(pair.server.cipher_name(), c"TLS_CHACHA20_POLY1305_SHA256");
 }
