@@ -12,7 +12,7 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
+.PHONY: lib examples demo install install-strip test test-full lint man header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -39,6 +39,9 @@ test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and w
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh
+
+man: setup-man                ## the manual: pages for man(1) in build/man, and as HTML in build/html
+	bash scripts/man.sh build/man build/html
 
 header: setup-lib             ## write include/tlsloop.h anew from the Rust source
 	bash scripts/header.sh

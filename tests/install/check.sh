@@ -35,7 +35,9 @@ expected() { # library directory
     share/doc/tlsloop/{README.md,CHANGELOG.md,LICENSE-MIT,LICENSE-APACHE} \
     share/doc/tlsloop/examples/echo_{server,client}.c
   [[ $features == *vendored* ]] || printf '%s\n' "$1/libtlsloop.a"
-  (cd build/man 2>/dev/null && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7) || true
+  (cd docs && printf 'share/doc/tlsloop/docs/%s\n' *.md)
+  [[ -d $work/man ]] || bash scripts/man.sh "$work/man"
+  (cd "$work/man" && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7)
 }
 
 has_all() { # directory, library directory
