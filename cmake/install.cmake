@@ -83,6 +83,7 @@ install(FILES README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE DESTINATION ${CM
 install(FILES c_examples/echo_server.c c_examples/echo_client.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
   COMPONENT development)
 
+install(FILES scripts/gdb/tlsloop.py DESTINATION ${CMAKE_INSTALL_DOCDIR}/gdb COMPONENT development)
 file(GLOB guides CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/docs/*.md)
 install(FILES ${guides} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT development)
 
