@@ -86,4 +86,19 @@ watch "$work/stripped" 127.0.0.1
 says '^by_tls = [0-9]+ \(worker 0, slot [0-9]+, use 1\)$'
 says 'stripped'
 
+# A breakpoint on a probe needs neither types nor symbols.
+if [[ $(uname -m) == x86_64 ]]; then
+  what='probes of a library without types'
+  rm -f "$work/socket"
+  # shellcheck disable=SC2016 # gdb expands these
+  looks=(-ex run -ex 'info probes stap tlsloop' -ex 'break -probe-stap tlsloop:disconnect' -ex continue
+    -ex 'printf "ends %ld reason %d\n", $_probe_arg0, $_probe_arg1')
+  debug "$work/stripped" -ex 'break look_here' "${looks[@]}" --args "$work/host" 127.0.0.1 "$work/socket" >"$work/told"
+  for probe in connect data data__done drain disconnect handshake_failed; do
+    says "^stap +tlsloop +$probe +0x"
+  done
+  # One side had ended its direction; the other has no on_end, so it closed; or the stop came first.
+  says '^ends [0-9]+ reason [017]$'
+fi
+
 say 'gdb: the connections are shown as they are'
