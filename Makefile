@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits
+	bench-targets bench-publish clean help built-examples tsan bench-limits man
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -47,6 +47,9 @@ scan: setup-scan              ## let public scanners look at the example server 
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh
+
+man: setup-man                ## the manual: pages for man(1) in build/man, and as HTML in build/html
+	bash scripts/man.sh build/man build/html
 
 header: setup-lib             ## write include/tlsloop.h anew from the Rust source
 	bash scripts/header.sh

@@ -84,8 +84,18 @@ install(FILES README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE DESTINATION ${CM
 install(FILES c_examples/echo_server.c c_examples/echo_client.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
   COMPONENT development)
 
-# The pages are generated; whoever has not done so installs the library without them.
+install(FILES scripts/gdb/tlsloop.py DESTINATION ${CMAKE_INSTALL_DOCDIR}/gdb COMPONENT development)
+file(GLOB guides CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/docs/*.md)
+install(FILES ${guides} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT development)
+
+# The pages as they stand in docs/man, and one for each further name that leads there: nothing but a shell is needed.
+set(man_dir ${CMAKE_CURRENT_BINARY_DIR}/man)
+install(CODE "execute_process(RESULT_VARIABLE status
+    COMMAND bash \"${CMAKE_CURRENT_SOURCE_DIR}/scripts/man.sh\" \"${man_dir}\")
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR \"scripts/man.sh failed\")
+  endif()" COMPONENT development)
 foreach(number 3 7)
-  install(DIRECTORY build/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${number} COMPONENT development
-    OPTIONAL FILES_MATCHING PATTERN "*.${number}")
+  install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${number} COMPONENT development
+    FILES_MATCHING PATTERN "*.${number}")
 endforeach()

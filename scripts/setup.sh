@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan
+#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -24,8 +24,9 @@ lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
+man='bash mandoc'
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
@@ -36,12 +37,13 @@ case "${1:-}" in
   demo) needs=$demo ;;
   install) needs=$install ;;
   lint) needs=$lint rust_parts='fmt clippy' ;;
+  man) needs=$man ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
   scan) needs="$demo python3" wants='testssl python-venv' ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''

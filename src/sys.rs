@@ -4,6 +4,7 @@
 pub(crate) mod epoll;
 pub(crate) mod fork;
 pub(crate) mod poll;
+pub(crate) mod probe;
 pub(crate) mod socket;
 pub(crate) mod terminal;
 pub(crate) mod thread;

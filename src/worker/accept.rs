@@ -101,7 +101,7 @@ impl Turn {
         let proxied = match &self.service.balancers {
             Some(trusted) if !trusted.trusts(&peer) => {
                 counters.refused_proxy.add(1);
-                return self.note_refusal(&peer, "not among proxy_trusted");
+                return self.note_refusal(&peer, "proxy_trusted");
             }
             trusted => trusted.is_some(),
         };

@@ -148,23 +148,40 @@ static tlsloop_tls *expired_policy(void)
     return tls;
 }
 
+static void rubbish(int port)
+{
+    int fd = tcp_connect(port);
+    CHECK(tcp_send(fd, "SSH-2.0-nonsense\r\n", 18));
+    tcp_until_end(fd);
+    close(fd);
+}
+
+/* Whoever comes as the fifth. */
+static int refuse_the_fifth(struct fixture *f, const char *peer)
+{
+    (void)peer;
+    return f->connects == 4 && f->handshakes_failed == 4;
+}
+
 /* Guests who come, go, vanish, talk rubbish and call themselves names; a reload, a drain, a stop. */
 static void a_lively_run(void)
 {
     static struct book book;
     static const char name[] = "a \x1b[31m\r\n\"forged\" event=connect\\";
-    struct fixture *f = stage_start(debug(&book, TLSLOOP_MODE_TLS), NULL);
+    struct options options = debug(&book, TLSLOOP_MODE_TLS);
+    options.on.accept = refuse_the_fifth;
+    struct fixture *f = stage_start(options, NULL);
     for (unsigned i = 0; i < 4; i++) {
         struct peer p = peer_connect_with(f->port, (struct peer_options){ .server_name = i ? NULL : name });
         CHECK(peer_echo(&p, "hello"));
         if (i % 2) peer_leave(&p); else peer_reset(&p);
-        int fd = tcp_connect(f->port);
-        CHECK(tcp_send(fd, "SSH-2.0-nonsense\r\n", 18));
-        tcp_until_end(fd);
-        close(fd);
+        rubbish(f->port);
         EVENTUALLY_EQ(f->disconnects, i + 1);
         EVENTUALLY_EQ(f->handshakes_failed, i + 1);
     }
+    int fd = tcp_connect(f->port);
+    tcp_until_end(fd);
+    close(fd);
     tlsloop_tls *old = expired_policy();
     CHECK_OK(tlsloop_server_set_tls(f->server, old));
     tlsloop_tls_free(old);
@@ -175,6 +192,7 @@ static void a_lively_run(void)
     CHECK_EQ(seen(&book, "connect"), 4);
     CHECK_EQ(seen(&book, "disconnect"), 4);
     CHECK_EQ(seen(&book, "handshake_failed"), 4);
+    CHECK_EQ(seen(&book, "refused"), 1);
     CHECK_EQ(seen(&book, "set_tls"), 1);
     CHECK_EQ(seen(&book, "tls_warning"), 1);
     CHECK_EQ(seen(&book, "drain"), 1);

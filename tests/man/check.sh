@@ -112,6 +112,7 @@ of docs/man/tlsloop-log.7 EVENTS | sort -u >"$work/told"
 same "$work/events" "$work/told" 'tlsloop-log(7) has not the events of the source'
 
 say 'The server of tlsloop(7) and the client of tlsloop_client_connect(3) understand each other'
+: >"$work/server.log"
 TLSLOOP_LOG=info "$work/examples/tlsloop.7.1" 0 >"$work/server.out" 2>"$work/server.log" &
 server_pid=$!
 port_of() { sed -n 's/.* event=start address=[^ ]*:\([0-9]*\) .*/\1/p' "$work/server.log"; }
