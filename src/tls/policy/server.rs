@@ -11,6 +11,7 @@ use super::names::{Names, names_of};
 use super::settings::{Settings, Trust, Verify};
 use super::tickets::TicketKeys;
 use crate::error::{Error, Result};
+use crate::sys::pipe::without_sigpipe;
 use crate::tls::raw::{Alpn, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey};
 
 /// The request for a client's certificate names the trusted issuers in a list of at most 64 KiB (RFC 8446 4.2.4); with more
@@ -183,9 +184,9 @@ impl Hooks for ServerHooks {
 }
 
 /// Appends one line in one write, so that lines of several threads do not mix. A full disk must not end
-/// connections, so what fails is lost.
+/// connections, nor a pipe that nobody reads the program, so what fails is lost.
 pub(super) fn append_line(file: Option<&File>, line: &[u8]) {
     if let Some(mut file) = file {
-        let _lost = file.write_all(&[line, b"\n"].concat());
+        let _lost = without_sigpipe(|| file.write_all(&[line, b"\n"].concat()));
     }
 }
