@@ -12,7 +12,7 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full lint header bench bench-publish clean help built-examples
+.PHONY: lib examples demo install install-strip package package-check test test-full lint header bench bench-publish clean help built-examples
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -30,6 +30,12 @@ install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR
 
 install-strip: setup-install  ## the same without symbols for debuggers
 	$(INSTALL) --strip
+
+package: setup-package        ## every package and archive, into build/package; slow
+	bash packaging/all.sh
+
+package-check: setup-package  ## try what "make package" made in a fresh Debian root; as root
+	bash packaging/check.sh
 
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh
