@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits man
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -31,6 +31,12 @@ install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR
 
 install-strip: setup-install  ## the same without symbols for debuggers
 	$(INSTALL) --strip
+
+package: setup-package        ## every package and archive, into build/package; slow
+	bash packaging/all.sh
+
+package-check: setup-package  ## try what "make package" made in a fresh Debian root; as root
+	bash packaging/check.sh
 
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh

@@ -23,4 +23,4 @@ highest_glibc() { objdump --dynamic-syms "$1" | grep -o 'GLIBC_[0-9.]*' | sort -
 is_newer() { [[ $1 != "$2" && $(printf '%s\n%s\n' "$1" "$2" | sort --version-sort | tail -n 1) == "$1" ]]; }
 
 # Whose work becomes a part of the library: the names of the crates.
-built_in() { cargo tree --package tlsloop --edges normal --prefix none --format '{p}' "$@" | awk '{ print $1 "-" substr($2, 2) }' | sort -u; }
+built_in() { cargo tree --package tlsloop --edges normal --prefix none --format '{p}' | awk '{ print $1 "-" substr($2, 2) }' | sort -u; }

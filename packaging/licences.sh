@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints whose work is a part of the library, and under which licences; fails if one of them is not among those below.
+# Prints whose work is a part of the library, with the texts of the licences. Which are allowed: scripts/check_crates.sh.
 #
 #   packaging/licences.sh [--features LIST]
 set -euo pipefail
@@ -8,9 +8,6 @@ cd "$(dirname "$0")/.."
 source scripts/common.sh
 # shellcheck source=packaging/common.sh
 source packaging/common.sh
-
-# All of them let a program of any licence use the library.
-allowed='^(MIT|Apache-2\.0|MIT OR Apache-2\.0|Apache-2\.0 OR MIT|MIT/Apache-2\.0)$'
 
 features=()
 [[ ${1:-} != --features || -z ${2:-} ]] || features=(--features "$2")
@@ -36,7 +33,6 @@ say '(Copyright the Rust Project contributors; MIT OR Apache-2.0).'
 while IFS='|' read -r package licence; do
   read -r crate number _ <<<"$package"
   [[ $crate != tlsloop ]] || continue
-  [[ $licence =~ $allowed ]] || fail "$crate is under \"$licence\""
   describe "$crate-${number#v}" "$licence"
 done <<<"$list"
 
