@@ -100,7 +100,6 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
-    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
     testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
@@ -124,7 +123,6 @@ describe() {
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
-    python-venv) echo "Python's module venv, for sslyze" ;;
     testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
@@ -182,8 +180,6 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
-    apt-get:python-venv) echo python3-venv ;;
-    *:python-venv) echo python3 ;;
     dnf:testssl) echo testssl ;;
     *:testssl) echo testssl.sh ;;
     apt-get:gnutls-cli) echo gnutls-bin ;;
