@@ -197,8 +197,11 @@ impl Stream {
             }
             Stream::Tls(tls) => match tls.state {
                 State::Open => {
-                    tls.state = State::Closed;
                     let answer = tls.ssl.close_notify(wire);
+                    // A wire that is full takes it later: OpenSSL keeps the alert, and sends it when it is asked again.
+                    if !matches!(answer, Answer::WantWrite) {
+                        tls.state = State::Closed;
+                    }
                     tls.settle(wire, answer).unit()
                 }
                 State::Handshake | State::Closed | State::Broken => Step::Done(()),

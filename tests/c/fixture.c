@@ -161,6 +161,7 @@ struct fixture *fixture_try_start(struct options options, int *code)
     if (made) config.tls = made;
     if (!config.address) config.address = "127.0.0.1";
     if (host_wanted()) config.workers = TLSLOOP_HOST_DRIVEN;
+    fixture_patience(&config);
     around(f, true);
     *code = tlsloop_server_start(&config, &f->server);
     around(f, false);
@@ -177,6 +178,13 @@ struct fixture *fixture_try_start(struct options options, int *code)
     CHECK(f->port > 0 && f->port < 65536);
     host_begin(f);
     return f;
+}
+
+void fixture_patience(tlsloop_server_config *config)
+{
+    unsigned usual = 10000; /* what 0 means */
+    if (config->handshake_timeout_ms == 0 && check_time_factor() > 1)
+        config->handshake_timeout_ms = usual * check_time_factor();
 }
 
 struct fixture *fixture_start(struct options options)

@@ -82,6 +82,9 @@ struct fixture {
     struct host *host;        /* host-driven: the thread that polls */
 };
 
+/* For a case that does not set the deadline of handshakes itself: they may take their time where all does. */
+void fixture_patience(tlsloop_server_config *config);
+
 /* Starts, or ends the case with the reason. Up to 8 at a time; a fixture is never freed, so that a
  * callback after its end is caught and not a wild pointer. */
 struct fixture *fixture_start(struct options options);

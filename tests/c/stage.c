@@ -167,6 +167,7 @@ struct fixture *stage_try_start(struct options options, stage_hook hook, int *co
     if (!config.address && config.listen_fd == 0) config.address = "127.0.0.1";
     if (config.address == stage_everywhere) config.address = NULL;
     if (host_wanted()) config.workers = TLSLOOP_HOST_DRIVEN;
+    fixture_patience(&config);
     if (options.around) options.around(true);
     *code = tlsloop_server_start(&config, &f->server);
     if (options.around) options.around(false);

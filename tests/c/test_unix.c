@@ -173,6 +173,52 @@ static void l08_every_byte_to_a_slow_reader(void)
     free(much);
 }
 
+enum { A_LOT = 64 << 10 };
+
+static void send_a_lot(tlsloop_conn conn, void *arg)
+{
+    (void)arg;
+    CHECK_OK(tlsloop_conn_send(conn, much, A_LOT));
+    CHECK_OK(tlsloop_conn_close(conn));
+}
+
+static size_t first;
+
+static void fill_the_kernel(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    CHECK_OK(tlsloop_conn_send(conn, much, first));
+    CHECK_OK(tlsloop_conn_post_after(conn, 2, send_a_lot, NULL));
+}
+
+/* The kernel has no room when much is encrypted and the end is due, so that the end finds none behind it: it leaves when
+ * there is some, behind the last byte. */
+static void the_end_waits_for_room(void)
+{
+    static char buf[1 << 16];
+    much = calloc(1, A_LOT);
+    CHECK(much != NULL);
+    struct fixture *f = stage_start((struct options){
+        .on.connect = fill_the_kernel, .config.listen_fd = TLSLOOP_NO_LISTENER }, NULL);
+    for (first = 256; first <= 4608; first += 256) {
+        int ends[2], least = 1;
+        long n;
+        size_t have = 0;
+        dial_pair(ends);
+        CHECK(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0);
+        CHECK_OK(tlsloop_server_adopt(f->server, ends[1], NULL, NULL));
+        struct peer p = dial_tls(ends[0]);
+        check_nap(10);
+        while ((n = peer_recv(&p, buf, sizeof buf)) > 0) have += (size_t)n;
+        CHECK_EQ(n, PEER_CLEAN);
+        CHECK_EQ(have, first + A_LOT);
+        peer_close(&p);
+    }
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], f->connects);
+    fixture_stop(f);
+    free(much);
+}
+
 /* Both sides send more than the kernel holds before either reads on. */
 static void a_stream_both_ways(void)
 {
@@ -263,4 +309,4 @@ static void l22_the_peer_is_gone(void)
 }
 
 CHECK_MAIN(CASE(the_peers_process), CASE(the_hosts_own_pair), CASE(every_mode), CASE(l08_every_byte_to_a_slow_reader),
-           CASE(a_stream_both_ways), CASE(l10_the_answer_survives), CASE(host_ends), CASE(l22_the_peer_is_gone))
+           CASE(the_end_waits_for_room), CASE(a_stream_both_ways), CASE(l10_the_answer_survives), CASE(host_ends), CASE(l22_the_peer_is_gone))
