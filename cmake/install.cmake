@@ -39,7 +39,8 @@ endif()
 set(strip_code "if(CMAKE_INSTALL_DO_STRIP)\n  execute_process(COMMAND \"${CMAKE_STRIP}\" ")
 install(CODE "${strip_code} --strip-unneeded \"${strip_dir}/${full_name}\")\nendif()" COMPONENT runtime)
 if(install_static)
-  install(CODE "${strip_code} --strip-debug \"${strip_dir}/libtlsloop.a\")\nendif()" COMPONENT development)
+  # What the compiler keeps for optimising across crates is of no use to a linker for C, and most of the archive.
+  install(CODE "${strip_code} --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \"${strip_dir}/libtlsloop.a\")\nendif()" COMPONENT development)
 endif()
 
 # --- How others find it ----------------------------------------------------------------------------------------
@@ -83,8 +84,18 @@ install(FILES README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE DESTINATION ${CM
 install(FILES c_examples/echo_server.c c_examples/echo_client.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
   COMPONENT development)
 
-# The pages are generated; whoever has not done so installs the library without them.
+install(FILES scripts/gdb/tlsloop.py DESTINATION ${CMAKE_INSTALL_DOCDIR}/gdb COMPONENT development)
+file(GLOB guides CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/docs/*.md)
+install(FILES ${guides} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT development)
+
+# The pages as they stand in docs/man, and one for each further name that leads there: nothing but a shell is needed.
+set(man_dir ${CMAKE_CURRENT_BINARY_DIR}/man)
+install(CODE "execute_process(RESULT_VARIABLE status
+    COMMAND bash \"${CMAKE_CURRENT_SOURCE_DIR}/scripts/man.sh\" \"${man_dir}\")
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR \"scripts/man.sh failed\")
+  endif()" COMPONENT development)
 foreach(number 3 7)
-  install(DIRECTORY build/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${number} COMPONENT development
-    OPTIONAL FILES_MATCHING PATTERN "*.${number}")
+  install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${number} COMPONENT development
+    FILES_MATCHING PATTERN "*.${number}")
 endforeach()

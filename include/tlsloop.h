@@ -340,7 +340,8 @@ typedef struct tlsloop_callbacks {
     void (*on_handshake_failed)(tlsloop_conn conn, int code, const char *peer, const char *why, void *user);
     /**
      * One line for the log, without a line end, valid until the callback returns. `level` is one of
-     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call.
+     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call. Calls that
+     * it makes write no lines to it.
      */
     void (*on_log)(int level, const char *line, void *user);
     /**

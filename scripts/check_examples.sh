@@ -164,4 +164,37 @@ eventually readme_server_answers || true
 ! is_gone "$server_pid" || fail "the program of the README has ended: $(cat "$work/server.log")"
 served 'twenty lines' --insecure
 
+! is_gone "$server_pid" || fail 'the program of the README has ended'
+kill "$server_pid"
+wait "$server_pid" || true
+
+say 'What a server counts, in the format of Prometheus'
+"$programs/prometheus" 0 0 >"$work/server.log" 2>&1 &
+server_pid=$!
+tells_metrics_port() { [[ -n $(metrics_port_in) ]] || is_gone "$server_pid"; }
+metrics_port_in() { sed -n 's/^metrics on \([0-9][0-9]*\)$/\1/p' "$work/server.log"; }
+eventually tells_metrics_port || true
+port=$(port_in "$work/server.log")
+counted='to be counted'
+served "$counted" --insecure
+scrape() {
+  exec 3<>"/dev/tcp/127.0.0.1/$(metrics_port_in)"
+  printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3
+  cat <&3 >"$work/scraped"
+  exec 3>&-
+}
+counts_the_end() { scrape && grep -qx 'tlsloop_disconnects_total{reason="peer"} 1' "$work/scraped"; }
+eventually counts_the_end || fail "the end of the client is not counted: $(cat "$work/scraped")"
+head -n 1 "$work/scraped" | grep -q '^HTTP/1.0 200 OK' || fail "no answer to a scrape: $(cat "$work/scraped")"
+sed '1,/^\r$/d' "$work/scraped" >"$work/metrics"
+strange=$(grep -vE '^# TYPE [a-z_]+ (counter|gauge)$|^tlsloop_[a-z_]+(\{[a-z]+="[a-z_]+"\})? [0-9]+$' "$work/metrics" || true)
+[[ -s $work/metrics && -z $strange ]] || fail "not Prometheus' format: $strange"
+for line in 'tlsloop_accepted_total 1' 'tlsloop_connects_total 1' 'tlsloop_open_connections 0' \
+  "tlsloop_received_bytes_total $((${#counted} + 1))" "tlsloop_sent_bytes_total $((${#counted} + 1))"; do
+  grep -qx "$line" "$work/metrics" || fail "the metrics lack \"$line\": $(cat "$work/metrics")"
+done
+[[ $(grep -c '^# TYPE' "$work/metrics") -eq $(sed -n 's/^# TYPE //p' "$work/metrics" | sort -u | wc -l) ]] ||
+  fail 'a name has two types'
+stop_server TERM
+
 say 'examples: all as described'

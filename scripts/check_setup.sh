@@ -36,7 +36,7 @@ new_machine() {
     ln -s "$(command -v "$name")" "$machine/$name"
   done
   for name in bash cc g++ clang tcc valgrind haproxy abidiff pkg-config openssl shellcheck readelf nm perl python3 strace \
-    stunnel4 testssl curl gnutls-cli; do
+    stunnel4 testssl curl gnutls-cli mandoc gdb xz dh lintian dpkg-buildpackage debootstrap; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'
@@ -63,7 +63,7 @@ case_is() {
 
 case_is 'nothing is missing: no package manager is called and nothing is said'
 for name in apt-get dnf apk zypper; do manager "$name"; done
-for set_name in lib demo install lint test full bench counts scan; do
+for set_name in lib demo install lint man test full bench counts scan package; do
   setup "$set_name"
   expect_status 0
   expect_nothing_asked

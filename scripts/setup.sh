@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan
+#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -24,9 +24,11 @@ lib='bash cc pkg-config openssl-headers'
 demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
+man='bash mandoc'
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
+package="$install openssl binutils xz python-venv perl dpkg-buildpackage debhelper lintian debootstrap"
 counts="$demo binutils python3 valgrind strace"
 
 wants=''
@@ -36,12 +38,14 @@ case "${1:-}" in
   demo) needs=$demo ;;
   install) needs=$install ;;
   lint) needs=$lint rust_parts='fmt clippy' ;;
+  man) needs=$man ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
   scan) needs="$demo python3" wants='testssl python-venv' ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|test|full|bench|counts|scan' ;;
+  package) needs=$package ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -85,6 +89,10 @@ present() {
     cxx) have g++ ;;
     cmake) cmake_is_new_enough ;;
     binutils) have readelf && have nm ;;
+    debhelper) have dh ;;
+    # Debian keeps it where only root looks.
+    debootstrap) have debootstrap || [ -x /usr/sbin/debootstrap ] ;;
+    python-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
     openssl-headers) openssl_headers_are_there ;;
     # Debian keeps it where only root looks.
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
@@ -92,7 +100,6 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
-    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
     testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
@@ -108,13 +115,14 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    python-venv) echo 'Python 3 with its module venv' ;;
+    dpkg-buildpackage) echo "Debian's tools for packages (dpkg-buildpackage)" ;;
     abidiff) echo 'the tools of libabigail (abidiff)' ;;
     gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
-    python-venv) echo "Python's module venv, for sslyze" ;;
     testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
@@ -155,6 +163,10 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:xz) echo xz-utils ;;
+    apt-get:dpkg-buildpackage) echo dpkg-dev ;;
+    apt-get:python-venv) echo python3-venv ;;
+    *:python-venv) echo python3 ;;
     apt-get:abidiff) echo abigail-tools ;;
     zypper:abidiff) echo libabigail-tools ;;
     *:abidiff) echo libabigail ;;
@@ -168,8 +180,6 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
-    apt-get:python-venv) echo python3-venv ;;
-    *:python-venv) echo python3 ;;
     dnf:testssl) echo testssl ;;
     *:testssl) echo testssl.sh ;;
     apt-get:gnutls-cli) echo gnutls-bin ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
-# that Cargo.toml promises, and programs and libraries of different releases.
+# that Cargo.toml promises, programs and libraries of different releases, and the packages in a fresh Debian.
 #
 #   scripts/test_full.sh            REPEAT=n: how often CTest runs (5)
 set -euo pipefail
@@ -43,6 +43,8 @@ part 'Every C program under ThreadSanitizer' run_tsan
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
   build/cmake/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
+part 'Packages' make --no-print-directory package
+part 'Packages in a fresh Debian' make --no-print-directory package-check
 
 section 'Summary'
 if [[ ${#failed[@]} -gt 0 ]]; then

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::address::Address;
+use crate::log::Line;
 use crate::tls::raw::{PeerCertificate, Ssl};
 
 /// Facts about one connection.
@@ -38,6 +39,11 @@ impl Facts {
     /// How the other end is called.
     pub(crate) fn peer_text(&self) -> String {
         self.name.as_ref().map_or_else(|| self.peer.to_string(), ToString::to_string)
+    }
+
+    /// Milliseconds since it was accepted or begun.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -91,4 +97,14 @@ impl Usual {
             _ => self.0.insert(Arc::new(facts)).clone(),
         }
     }
+}
+
+/// What a connection speaks, for the log: the same keys with TLS and without.
+pub(crate) fn add_tls(line: Line, tls: Option<&TlsFacts>) -> Line {
+    let text = |of: fn(&TlsFacts) -> String| tls.map(of).unwrap_or_default();
+    line.with("tls", tls.map_or("none".into(), |tls| tls.version.to_string_lossy()))
+        .with("cipher", text(|tls| tls.cipher.to_string_lossy().into_owned()))
+        .with("resumed", u8::from(tls.is_some_and(|tls| tls.is_resumed)))
+        .with("alpn", text(|tls| String::from_utf8_lossy(&tls.alpn).into_owned()))
+        .with("sni", text(|tls| tls.sni.clone()))
 }

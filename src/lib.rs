@@ -21,6 +21,7 @@ pub mod id;
 mod inbox;
 mod info;
 mod listener;
+mod log;
 pub mod proxy;
 pub mod queue;
 pub mod rare;

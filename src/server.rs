@@ -2,6 +2,7 @@
 
 mod adopt;
 mod connect;
+mod tell;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::service::{Service, Stage, Terms};
 use crate::stats::Snapshot;
 use crate::sys::wake::Wake;
 use crate::sys::{fork, socket, thread};
-use crate::tls::policy::{Policy, ServerContext};
+use crate::tls::policy::Policy;
 use crate::trust::TrustedSources;
 pub use crate::worker::Timeout;
 use crate::worker::shard::in_callback;
@@ -139,7 +140,8 @@ impl Server {
         }
         let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let listener = open_listener(config)?;
-        let address = listener.as_ref().and_then(|listener| socket::local_address(listener.as_fd()).ok());
+        let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
+        let address = address.map_err(|error| Error::system("getsockname", &error))?;
         let count = match config.workers {
             Workers::Threads(n) => n,
             Workers::PerCpu => thread::cpus(),
@@ -217,8 +219,7 @@ impl Server {
 
     /// Lets the workers begin; from now on the host is called.
     pub fn begin(&self) {
-        let context = self.service.context.lock().clone();
-        self.service.warn_of(context.as_deref());
+        self.tell_start();
         self.gate.set(true);
     }
 
@@ -271,6 +272,9 @@ impl Server {
 
     /// Accepts what the kernel has queued, then no more; serves on.
     pub fn drain(&self) {
+        if self.service.stage() < Stage::Draining {
+            self.tell_drain();
+        }
         self.service.advance(Stage::Draining);
     }
 
@@ -285,6 +289,7 @@ impl Server {
             let why = "tlsloop_server_stop: another thread is in tlsloop_server_wait or tlsloop_server_poll";
             return Err(Error::state(why));
         }
+        self.tell_stop(grace);
         self.service.stop_by(Instant::now() + grace.min(LONGEST));
         Ok(())
     }
@@ -313,7 +318,7 @@ impl Server {
         }
         *current = Some(context.clone());
         drop(current);
-        self.service.warn_of(Some(&context));
+        self.tell_policy(&context);
         Ok(())
     }
 
@@ -326,7 +331,8 @@ impl Server {
 impl Drop for Server {
     /// The last part of a stop: whatever still runs is ended and joined, and the host is not called any more.
     fn drop(&mut self) {
-        if self.service.stop_deadline().is_none() {
+        let has_begun = self.service.stop_deadline().is_some();
+        if !has_begun {
             // It never began: the gate stays shut, and the threads end without a turn.
             self.gate.set(false);
             self.service.stop_by(Instant::now());
@@ -338,6 +344,9 @@ impl Drop for Server {
         self.busy.iter().for_each(exit::forget);
         if let Some(file) = self.socket_file.get_mut().take() {
             file.remove();
+        }
+        if has_begun {
+            self.tell_end();
         }
     }
 }
@@ -370,15 +379,6 @@ fn open_listener(config: &Config) -> Result<Option<OwnedFd>> {
         Listen::Nowhere => Ok(None),
         Listen::Address(address, port) => listener::listen(address.as_deref(), *port, config.backlog).map(Some),
         Listen::Socket(fd) => listener::duplicate_handed_in(*fd).map(Some),
-    }
-}
-
-impl Service {
-    /// Warnings of a policy, at each use of it.
-    fn warn_of(&self, context: Option<&ServerContext>) {
-        for warning in context.iter().flat_map(|context| context.warnings()) {
-            self.log(Level::Warn, || format!("event=tls_warning why=\"{warning}\""));
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! will not wait.
 
 mod accept;
+mod contained;
 mod dial;
 mod retire;
 pub(crate) mod shard;
@@ -22,7 +23,8 @@ use crate::error::{Error, Result};
 use crate::exit::Busy;
 use crate::host::Level;
 use crate::inbox::{Inbox, Note};
-use crate::listener::Door;
+use crate::listener::{Door, REST};
+use crate::log::Line;
 use crate::registry;
 use crate::service::{Service, Stage};
 use crate::slab::Key;
@@ -185,28 +187,6 @@ impl Turn {
         !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
     }
 
-    /// Does a piece of work. A defect in it is logged, and ends this piece and nothing behind it.
-    fn contained<R>(&mut self, what: &str, work: impl FnOnce(&mut Turn) -> R) -> Result<R> {
-        let done = contain::run(what, || Ok(work(self)));
-        if let Err(defect) = &done {
-            self.log_defect(defect);
-        }
-        // What OpenSSL called could only give an answer.
-        if let Some(defect) = contain::take_defect() {
-            self.log_defect(&defect);
-        }
-        done
-    }
-
-    #[cold]
-    fn log_defect(&self, defect: &Error) {
-        // Where even the log fails, nobody can be told.
-        let _ = contain::run("the log", || {
-            self.service.log(Level::Error, || format!("event=defect why=\"{defect}\""));
-            Ok(())
-        });
-    }
-
     /// One turn: the work that is there. What a defect leaves undone stays where the next turn finds it.
     fn take(&mut self, shard: &Shard, timeout: Timeout) {
         let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
@@ -233,7 +213,10 @@ impl Turn {
         let waited = self.epoll.wait(&mut self.events, wait);
         shard.inbox().awake();
         if let Err(error) = waited {
-            self.service.log(Level::Error, || format!("event=wait_failed why=\"epoll_wait: {error}\""));
+            self.service.log(Level::Error, || Line::of("wait_failed").with("why", format_args!("epoll_wait: {error}")));
+            // What cannot wait must not spin either.
+            let rest = if let Timeout::Millis(ms) = timeout { REST.min(ms.into()) } else { REST };
+            std::thread::sleep(Duration::from_millis(rest));
             return;
         }
         for event in self.events.iter() {
@@ -305,6 +288,7 @@ impl Turn {
     /// Follows the server on its way to the end.
     fn heed_stage(&mut self, shard: &Shard) {
         contain::fault("turn: heed_stage");
+        self.service.write_lines();
         if self.service.stage() != Stage::Stopping {
             return;
         }
@@ -324,7 +308,7 @@ impl Turn {
         while let Some(event) = self.ready.pop_front() {
             // One that ended earlier in this batch has a stale key, which is nothing special.
             self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
-                conn.note(event.readable, event.writable, event.peer_ended, event.failed);
+                conn.note(event.readable, event.writable, event.failed);
                 !conn.is_opening()
             });
         }
@@ -369,8 +353,10 @@ impl Turn {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);
-        if let Err(error) = clock.set(u64::try_from(wait).ok()) {
-            self.service.log(Level::Error, || format!("event=clock_failed why=\"timerfd_settime: {error}\""));
+        let ms = u64::try_from(wait).ok();
+        if let Err(error) = clock.set(ms).or_else(|_| clock.set(ms)) {
+            self.service
+                .log(Level::Error, || Line::of("clock_failed").with("why", format_args!("timerfd_settime: {error}")));
         }
     }
 }

@@ -7,6 +7,7 @@ use super::types::tlsloop_callbacks;
 use crate::error::Code;
 use crate::host::{Host, Level, Reason};
 use crate::id::Id;
+use crate::sys::probe;
 
 /// The callbacks and the pointer that each of them gets.
 pub(super) struct Callbacks {
@@ -35,6 +36,7 @@ fn c_text(text: &str) -> CString {
 // during the call.
 impl Host for Callbacks {
     fn on_connect(&self, id: Id) {
+        probe::connect(id);
         if let Some(call) = self.table.on_connect {
             // SAFETY: as above.
             unsafe { call(id.to_u64(), self.user) }
@@ -42,13 +44,16 @@ impl Host for Callbacks {
     }
 
     fn on_data(&self, id: Id, data: &[u8]) {
+        probe::data(id, data.len());
         if let Some(call) = self.table.on_data {
             // SAFETY: as above.
             unsafe { call(id.to_u64(), data.as_ptr().cast(), data.len(), self.user) }
         }
+        probe::data_done(id, data.len());
     }
 
     fn on_drain(&self, id: Id) {
+        probe::drain(id);
         if let Some(call) = self.table.on_drain {
             // SAFETY: as above.
             unsafe { call(id.to_u64(), self.user) }
@@ -63,6 +68,7 @@ impl Host for Callbacks {
     }
 
     fn on_disconnect(&self, id: Id, reason: Reason, why: &str) {
+        probe::disconnect(id, reason as c_int);
         if let Some(call) = self.table.on_disconnect {
             set_last_error(why);
             // SAFETY: as above.
@@ -78,6 +84,7 @@ impl Host for Callbacks {
     }
 
     fn on_handshake_failed(&self, id: Id, code: Code, peer: &str, why: &str) {
+        probe::handshake_failed(id, number_of(code));
         if let Some(call) = self.table.on_handshake_failed {
             let (peer, text) = (c_text(peer), c_text(why));
             set_last_error(why);

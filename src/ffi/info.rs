@@ -18,7 +18,7 @@ impl From<&Told> for tlsloop_info {
         (info.peer_pid, info.peer_uid) = told.credentials.unwrap_or((-1, -1));
         info.bytes_in = told.bytes_in;
         info.bytes_out = told.bytes_out;
-        info.age_ms = u64::try_from(facts.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info.age_ms = facts.age_ms();
         if let Some(tls) = &facts.tls {
             fill_tls(&mut info, tls);
         }

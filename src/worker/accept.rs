@@ -12,6 +12,7 @@ use crate::host::Level;
 use crate::inbox::Newcomer;
 use crate::info::Facts;
 use crate::listener::{Door, REST, Visitor};
+use crate::log::Line;
 use crate::service::{Seat, Stage};
 
 /// How many connections one turn takes at most.
@@ -89,7 +90,7 @@ impl Turn {
 
     fn complain(&self, is_first: bool, error: &io::Error) {
         if is_first {
-            self.service.log(Level::Error, || format!("event=accept_failed why=\"accept4: {error}\" action=refusing"));
+            self.service.log(Level::Error, || Line::of("accept_failed").with("why", format_args!("accept4: {error}")));
         }
     }
 
@@ -100,7 +101,7 @@ impl Turn {
         let proxied = match &self.service.balancers {
             Some(trusted) if !trusted.trusts(&peer) => {
                 counters.refused_proxy.add(1);
-                return self.note_refusal(&peer, "not among proxy_trusted");
+                return self.note_refusal(&peer, "proxy_trusted");
             }
             trusted => trusted.is_some(),
         };
@@ -151,6 +152,6 @@ impl Turn {
     }
 
     fn note_refusal(&self, client: &Address, by: &str) {
-        self.service.log(Level::Debug, || format!("event=refused peer={client} by=\"{by}\""));
+        self.service.log(Level::Debug, || Line::of("refused").with("peer", client).with("by", by));
     }
 }

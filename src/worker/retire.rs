@@ -9,6 +9,7 @@ use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::queue::Mark;
 use crate::slab::Key;
+use crate::sync::atomic::Ordering;
 
 impl Turn {
     /// Ends a connection for good: exactly once, because afterwards its key finds nothing. No defect in one part of it
@@ -17,15 +18,20 @@ impl Turn {
         let Some((id, cell)) = shard.ask(key, |conn| (conn.id(), conn.cell())) else { return };
         cell.gauge.seal(Mark::Aborted);
         shard.set_visiting(Some(key));
-        if self.contained("the last posts of a connection", |turn| turn.run_last_posts(shard, key, id)).is_err() {
+        if self
+            .contained_for(shard, key, "the last posts of a connection", |turn| turn.run_last_posts(shard, key, id))
+            .is_err()
+        {
             // What was promised to run is still there.
-            let _ = self.contained("the last posts of a connection", |turn| turn.run_last_posts(shard, key, id));
+            let _ = self.contained_for(shard, key, "the last posts of a connection", |turn| {
+                turn.run_last_posts(shard, key, id)
+            });
         }
         if shard.ask(key, |conn| conn.is_refused) != Some(true) {
             self.tell_end(shard, key, id);
         }
         shard.set_visiting(None);
-        let _ = self.contained("the burial of a connection", |turn| turn.bury(shard, key));
+        let _ = self.contained_for(shard, key, "the burial of a connection", |turn| turn.bury(shard, key));
     }
 
     /// What was posted runs before the last callback, due or not; from now on nothing more can be.
@@ -42,7 +48,7 @@ impl Turn {
         let later = left.into_iter().flat_map(|left| left.asks);
         posts.extend(later.filter_map(|ask| if let Ask::Post(_, post) = ask { Some(post) } else { None }));
         for post in posts {
-            let _ = self.contained("a posted function", |_| post(id));
+            let _ = self.contained_for(shard, key, "a posted function", |_| post(id));
         }
     }
 
@@ -51,32 +57,43 @@ impl Turn {
         let last = |conn: &mut Conn| (!std::mem::replace(&mut conn.is_told, true)).then(|| conn.verdict());
         let Some(Some(Verdict { reason, code, why })) = shard.ask(key, last) else { return };
         let announced = shard.ask(key, |conn| conn.is_announced) == Some(true);
-        let peer = self.contained("the log", |turn| turn.log_end(shard, key, id, announced)).unwrap_or_default();
+        let peer =
+            self.contained_for(shard, key, "the log", |turn| turn.log_end(shard, key, announced)).unwrap_or_default();
         if announced {
-            let _ = self.contained("on_disconnect", |turn| turn.service.host.on_disconnect(id, reason, &why));
+            let _ = self
+                .contained_for(shard, key, "on_disconnect", |turn| turn.service.host.on_disconnect(id, reason, &why));
         } else {
             shard.inbox().counters.handshakes_failed.add(1);
             let tell = |turn: &mut Turn| turn.service.host.on_handshake_failed(id, code, &peer, &why);
-            let _ = self.contained("on_handshake_failed", tell);
+            let _ = self.contained_for(shard, key, "on_handshake_failed", tell);
         }
     }
 
     /// Logs how a connection ends; answers the name of its peer.
-    fn log_end(&self, shard: &Shard, key: Key, id: Id, announced: bool) -> String {
+    fn log_end(&self, shard: &Shard, key: Key, announced: bool) -> String {
         contain::fault("retire: log_end");
-        let peer = shard.lane().cell(key).facts().map(|facts| facts.peer_text()).unwrap_or_default();
+        let cell = shard.lane().cell(key);
+        let facts = cell.facts();
+        let peer = facts.as_ref().map(|facts| facts.peer_text()).unwrap_or_default();
         let Some(Verdict { reason, why, .. }) = shard.ask(key, |conn| conn.verdict()) else { return peer };
         let level = if reason == Reason::System { Level::Warn } else { Level::Debug };
         let event = if announced { "disconnect" } else { "handshake_failed" };
-        let (id, reason) = (id.to_u64(), reason.name().to_string_lossy());
-        self.service.log(level, || format!("event={event} conn={id} peer={peer} reason={reason} why=\"{why}\""));
+        self.service.log(level, || {
+            shard
+                .line(event, key)
+                .with("reason", reason.name().to_string_lossy())
+                .with("bytes_in", cell.bytes_in.load(Ordering::Relaxed))
+                .with("bytes_out", cell.bytes_out.load(Ordering::Relaxed))
+                .with("age_ms", facts.map_or(0, |facts| facts.age_ms()))
+                .with("why", why)
+        });
         peer
     }
 
     /// Gives everything back. The interest goes before the descriptor, because a forked child may hold a copy of it. Who
     /// sees the end counted finds nothing under its id any more, its descriptor closed, and its place in the limits free.
     fn bury(&mut self, shard: &Shard, key: Key) {
-        let _ = self.contained("the last look at a socket", |_| {
+        let _ = self.contained_for(shard, key, "the last look at a socket", |_| {
             shard.step(key, &mut [], |conn, tools| conn.bury(tools));
         });
         let Some(conn) = shard.remove(key) else { return };

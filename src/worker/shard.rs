@@ -15,6 +15,7 @@ use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
 use crate::info::Usual;
+use crate::log::Line;
 use crate::queue::Pool;
 use crate::registry::Lane;
 use crate::slab::{Key, Slab};
@@ -23,6 +24,9 @@ use crate::tls::wire::Buffers;
 thread_local! {
     static LOCAL: RefCell<Option<Box<Shard>>> = const { RefCell::new(None) };
 }
+
+/// How many connections may keep their buffers for records: about a megabyte's worth.
+const FEW: usize = 32;
 
 /// One worker's connections.
 pub(crate) struct Shard {
@@ -41,6 +45,8 @@ struct Inner {
     bufs: Buffers,
     pool: Pool,
     usual: Usual,
+    /// Connections that keep their buffers for records, the one that was asked last at the end.
+    warm: VecDeque<Key>,
     /// Connections to visit without an event.
     agenda: VecDeque<Key>,
     /// The same for those on their way up, whose steps cost more; they wait for the others.
@@ -55,6 +61,7 @@ impl Shard {
             bufs: Buffers::new(),
             pool: Pool::new(),
             usual: Usual::default(),
+            warm: VecDeque::new(),
             agenda: VecDeque::new(),
             newcomers: VecDeque::new(),
         };
@@ -86,11 +93,11 @@ impl Shard {
         self.visiting.set(key);
     }
 
-    /// A connection of this worker's, for the log.
-    pub(crate) fn describe(&self, id: Id) -> String {
-        let key = Key { slot: id.slot() as u32, generation: id.generation() };
+    /// How a line of the log begins that concerns a connection.
+    pub(crate) fn line(&self, event: &'static str, key: Key) -> Line {
+        let id = Id::new(self.lane.number(), key.slot as usize, key.generation);
         let peer = self.lane.cell(key).facts().map(|facts| facts.peer_text()).unwrap_or_default();
-        format!("conn={} peer={peer}", id.to_u64())
+        Line::of(event).with("conn", id.to_u64()).with("peer", peer)
     }
 
     /// How many connections there are.
@@ -168,6 +175,22 @@ impl Shard {
             conn.is_listed = false;
         }
         Some(key)
+    }
+
+    /// Lets a busy connection keep its buffers for records. Few do: others that were not busy meanwhile give theirs back.
+    pub(crate) fn keep_warm(&self, key: Key) {
+        let Inner { conns, warm, .. } = &mut *self.inner.borrow_mut();
+        if warm.len() >= FEW {
+            let Some(oldest) = warm.pop_front() else { return };
+            if conns.get_mut(oldest).is_some_and(|conn| !conn.cool_down()) {
+                // All are busy, as far as this look tells: the newcomer goes without.
+                return warm.push_back(oldest);
+            }
+        }
+        if let Some(conn) = conns.get_mut(key) {
+            conn.warm_up();
+            warm.push_back(key);
+        }
     }
 
     /// Takes over what other threads have left with a connection.

@@ -8,6 +8,7 @@ use crate::error::{Code, Error};
 use crate::host::{Level, Reason};
 use crate::id::Id;
 use crate::inbox::Newcomer;
+use crate::info;
 use crate::registry::Lane;
 use crate::slab::Key;
 use crate::tls::stream::Tls;
@@ -49,7 +50,7 @@ impl Turn {
 
     /// Does a piece of work for one connection, and retires it if it is over. A defect ends this connection and no other.
     pub(super) fn work(&mut self, shard: &Shard, key: Key, what: &str, work: impl FnOnce(&mut Turn)) {
-        let done = self.contained(what, work);
+        let done = self.contained_for(shard, key, what, work);
         shard.set_visiting(None);
         if let Err(error) = done {
             let verdict = Verdict::new(Reason::System, Code::Internal, error.sentence());
@@ -79,7 +80,10 @@ impl Turn {
                 News::Dial => self.dial(shard, key),
                 News::Hello => self.secure(shard, key),
                 News::Connected => self.connected(shard, key, id),
-                News::Secured => host.on_tls(id),
+                News::Secured => {
+                    self.log_up(shard, key, "tls");
+                    host.on_tls(id);
+                }
                 News::Data(n) => {
                     host.on_data(id, &self.plain[..n]);
                     // One read a visit; but what stands behind its data is known, and told now.
@@ -101,11 +105,19 @@ impl Turn {
             let goes_out = shard.ask(key, |conn| conn.goes_out()) == Some(true);
             self.service.settled(&shard.inbox().counters, goes_out);
         }
-        self.service.log(Level::Debug, || format!("event=connect {}", shard.describe(id)));
+        self.log_up(shard, key, "connect");
         contain::fault("visit: announce");
         shard.ask(key, |conn| conn.is_announced = true);
         shard.inbox().counters.connects.add(1);
         self.service.host.on_connect(id);
+    }
+
+    /// Logs what a connection speaks from now on.
+    fn log_up(&self, shard: &Shard, key: Key, event: &'static str) {
+        self.service.log(Level::Debug, || {
+            let facts = shard.lane().cell(key).facts();
+            info::add_tls(shard.line(event, key), facts.as_ref().and_then(|facts| facts.tls.as_deref()))
+        });
     }
 
     /// Sends what is queued, and tells the host if there is room again.
@@ -126,10 +138,10 @@ impl Turn {
         contain::fault("visit: settle");
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
-        let again = shard.step(key, &mut [], |conn, tools| {
+        let next = shard.step(key, &mut [], |conn, tools| {
             contain::fault("visit: interest");
             if conn.is_over() {
-                return false;
+                return (false, false);
             }
             let wanted = conn.wanted_interest();
             if wanted != conn.interest {
@@ -148,9 +160,13 @@ impl Turn {
                 }
                 conn.armed = deadline;
             }
-            conn.wants_visit()
+            (conn.wants_visit(), conn.wants_warmth())
         });
-        if again == Some(true) {
+        let (again, is_cold) = next.unwrap_or_default();
+        if is_cold {
+            shard.keep_warm(key);
+        }
+        if again {
             shard.list(key);
         }
     }

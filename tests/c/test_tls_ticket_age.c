@@ -1,6 +1,6 @@
 /*
- * Ticket keys that a policy has made itself: "one encrypts for twelve hours and decrypts for a day". Those from files stay
- * until they are replaced. The clock of this program can be put forward.
+ * Ticket keys that a policy has made itself: "one encrypts for twelve hours and decrypts for a day". Those from files
+ * stay until they are replaced. The clock of this program can be put forward.
  */
 #define _GNU_SOURCE
 #include "policy.h"

@@ -33,9 +33,11 @@ expected() { # library directory
   printf '%s\n' include/tlsloop.h "$1/libtlsloop.so" "$1/libtlsloop.so.0" "$1/libtlsloop.so.$version" \
     "$1/pkgconfig/tlsloop.pc" "$1/cmake/tlsloop/tlsloopConfig.cmake" "$1/cmake/tlsloop/tlsloopConfigVersion.cmake" \
     share/doc/tlsloop/{README.md,CHANGELOG.md,LICENSE-MIT,LICENSE-APACHE} \
-    share/doc/tlsloop/examples/echo_{server,client}.c
+    share/doc/tlsloop/gdb/tlsloop.py share/doc/tlsloop/examples/echo_{server,client}.c
   [[ $features == *vendored* ]] || printf '%s\n' "$1/libtlsloop.a"
-  (cd build/man 2>/dev/null && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7) || true
+  (cd docs && printf 'share/doc/tlsloop/docs/%s\n' *.md)
+  [[ -d $work/man ]] || bash scripts/man.sh "$work/man"
+  (cd "$work/man" && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7)
 }
 
 has_all() { # directory, library directory
