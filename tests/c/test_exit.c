@@ -180,6 +180,68 @@ static void exit_inside_a_callback(void)
     exits_well(exit_in_a_callback, (struct trial){ 0 });
 }
 
+static void *receive_for_ever(void *client)
+{
+    char buf[16];
+    tlsloop_client_recv(client, buf, sizeof buf);
+    return NULL;
+}
+
+static void *wait_for_ever(void *server)
+{
+    tlsloop_server_wait(server);
+    return NULL;
+}
+
+static void *stop_slowly(void *server)
+{
+    tlsloop_server_stop(server, 60000);
+    return NULL;
+}
+
+static void in_a_thread(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, run, arg) == 0);
+}
+
+static tlsloop_client *connected_client(struct fixture *f, tlsloop_tls *trusting)
+{
+    tlsloop_client *client;
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    config.host = "127.0.0.1";
+    config.port = (uint16_t)f->port;
+    config.tls = trusting;
+    CHECK_OK(tlsloop_client_connect(&config, &client));
+    return client;
+}
+
+/* Other threads of the host's wait inside the library: for a client's bytes, for a server's end, for the end of a stop. */
+static void exit_beside_calls(int socket, void *unused)
+{
+    (void)unused;
+    begin(socket);
+    tlsloop_tls *trusting = tlsloop_tls_new();
+    CHECK_OK(tlsloop_tls_set_verify(trusting, TLSLOOP_VERIFY_NONE));
+    struct fixture *waiting = fixture_start((struct options){ .config.workers = 2 });
+    struct fixture *stopping = fixture_start((struct options){ .on.disconnect = no_disconnect, .config.workers = 2 });
+    tlsloop_client *clients[2] = { connected_client(waiting, trusting), connected_client(stopping, trusting) };
+    tlsloop_conn ending = fixture_conn(stopping, 0);
+    host_end(stopping);
+    in_a_thread(receive_for_ever, clients[0]);
+    if (!host_wanted()) in_a_thread(wait_for_ever, waiting->server);
+    in_a_thread(stop_slowly, stopping->server); /* for the client does not answer */
+    struct peer p = peer_connect(waiting->port);
+    CHECK(peer_echo(&p, "meanwhile"));
+    EVENTUALLY(tlsloop_conn_send(ending, "x", 1) == TLSLOOP_ECLOSED);
+    exit_now(NULL);
+}
+
+static void l33_exit_beside_calls_that_wait(void)
+{
+    exits_well(exit_beside_calls, (struct trial){ 0 });
+}
+
 static void start_and_return(int socket, void *unused)
 {
     (void)unused;
@@ -195,5 +257,5 @@ static void l33_return_from_main(void)
 
 CHECK_MAIN(CASE(l33_exit_with_connections_at_rest),
            CASE(l33_exit_from_another_thread), CASE(l33_exit_under_traffic),
-           CASE(exit_inside_a_callback),
+           CASE(exit_inside_a_callback), CASE(l33_exit_beside_calls_that_wait),
            CASE(l33_return_from_main))
