@@ -33,6 +33,8 @@ replace_if_changed() { # from, to
 
 mkdir -p "$directory"
 replace_if_changed "$built/libtlsloop.so" "$directory/libtlsloop.so.0"
-replace_if_changed "$built/libtlsloop.a" "$directory/libtlsloop.a"
+bash scripts/merge_archive.sh "$built/libtlsloop.a" tests/abi/symbols.txt "$directory/merged.a"
+replace_if_changed "$directory/merged.a" "$directory/libtlsloop.a"
+rm "$directory/merged.a"
 [[ $(readlink "$directory/libtlsloop.so") == libtlsloop.so.0 ]] ||
   ln -sfn libtlsloop.so.0 "$directory/libtlsloop.so"
