@@ -131,6 +131,21 @@ static inline void *interpose_next(const char *name)
     return next;
 }
 
+/*
+ * A socket that says that it has nothing, or no room, or no peer, though it has, will not say so again: who believes
+ * it waits until a deadline. A peer that is not told of our end goes on waiting. The limits of all other runs are far away.
+ */
+static inline bool interpose_stalls(enum call call, int error)
+{
+    if (call == RECV || call == SEND) return error == EAGAIN;
+    return call == SHUTDOWN || (call == GETPEERNAME && error == ENOTCONN);
+}
+
+static inline unsigned interpose_limit_ms(bool stalls)
+{
+    return (stalls ? 700 : 30000) * check_time_factor();
+}
+
 #define INTERPOSE(call, ...) (interpose_fails(call) ? -1 : (int)syscall(__VA_ARGS__))
 
 ssize_t recv(int fd, void *buf, size_t len, int flags)

@@ -73,10 +73,11 @@ struct kind {
 };
 
 /* Servers and a policy of its own for each call, because what is kept of connections and sessions grows. */
-static void each_error_of(const struct kind *kind, struct scene *scene, enum call call)
+static void each_error_of(const struct kind *kind, struct scene *scene, enum call call, bool stalls)
 {
     int step = check_time_factor() > 1 ? 4 : 1;
     unsigned runs = 0;
+    scene->config.connect_timeout_ms = scene->config.io_timeout_ms = interpose_limit_ms(stalls);
     scene->far = start_far(&scene->identity);
     scene->config.port = (uint16_t)scene->far->port;
     scene->config.tls = tlsloop_tls_new();
@@ -87,11 +88,12 @@ static void each_error_of(const struct kind *kind, struct scene *scene, enum cal
     unsigned descriptors = measure_descriptors();
     for (int e = 0; call < CALLS && interposed[call].errors[e]; e++) {
         int error = interposed[call].errors[e];
+        if (interpose_stalls(call, error) != stalls) continue;
         for (int n = 1 + e % step; kind->fail(scene, call, n, error); n += step) runs++;
         EVENTUALLY_EQ(fixture_stats(scene->far).open + fixture_stats(scene->far).handshaking, 0);
         EVENTUALLY_EQ(measure_descriptors(), descriptors);
     }
-    if (call < CALLS) printf("# %s failed in %u runs\n", interposed[call].name, runs);
+    if (runs > 0) printf("# %s failed in %u runs\n", interposed[call].name, runs);
     if (scene->near) fixture_stop(scene->near);
     fixture_stop(scene->far);
     tlsloop_tls_free(scene->config.tls);
@@ -99,14 +101,13 @@ static void each_error_of(const struct kind *kind, struct scene *scene, enum cal
 
 static void each_call_of(const struct kind *kind)
 {
-    unsigned limit = 300 * check_time_factor();
     struct scene scene = { .identity = keys_local(), .config = TLSLOOP_CLIENT_CONFIG_INIT };
     scene.config.host = kind->host;
-    scene.config.connect_timeout_ms = scene.config.io_timeout_ms = limit;
-    each_error_of(kind, &scene, CALLS);
+    each_error_of(kind, &scene, CALLS, false);
     size_t heap = measure_heap();
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        each_error_of(kind, &scene, calls[i]);
+        each_error_of(kind, &scene, calls[i], false);
+        each_error_of(kind, &scene, calls[i], true);
         measure_heap_is_back(heap);
     }
 }
@@ -162,7 +163,7 @@ static void close_when_it_is_back(struct fixture *f, tlsloop_conn conn, const vo
 
 static void start_near(struct scene *scene)
 {
-    unsigned limit = 300 * check_time_factor(), before = marks;
+    unsigned limit = scene->config.io_timeout_ms, before = marks;
     scene->near = stage_start((struct options){
         .on = { .worker_start = mark_worker, .connect = say_hello, .data = close_when_it_is_back },
         .around = mark_call,

@@ -94,7 +94,7 @@ static void each_failure_of(const struct way *way)
 
 static struct options plain_options(void)
 {
-    unsigned limit = 200 * check_time_factor();
+    unsigned limit = interpose_limit_ms(interpose_stalls(now.call, now.error));
     return (struct options){
         .on.worker_start = mark_worker, .around = mark_call,
         .config = { .mode = TLSLOOP_MODE_PLAIN, .close_timeout_ms = limit, .idle_timeout_ms = limit,

@@ -32,14 +32,14 @@ static void mark_call(bool inside)
     interpose_marked = inside;
 }
 
-static struct fixture *start(unsigned workers, int *code)
+static struct fixture *start(unsigned workers, bool stalls, int *code)
 {
-    unsigned factor = check_time_factor();
+    unsigned limit = interpose_limit_ms(stalls);
     return fixture_try_start((struct options){
         .on.worker_start = mark_worker,
         .around = mark_call,
-        .config = { .tls = policy, .workers = workers, .handshake_timeout_ms = 300 * factor,
-                    .close_timeout_ms = 300 * factor, .idle_timeout_ms = 300 * factor },
+        .config = { .tls = policy, .workers = workers, .handshake_timeout_ms = limit,
+                    .close_timeout_ms = limit, .idle_timeout_ms = limit },
     }, code);
 }
 
@@ -71,7 +71,7 @@ static bool fail_in_a_life(enum call call, int n, int error, bool harmless)
 {
     int code;
     interpose_arm(call, n, error, false);
-    struct fixture *f = start(0, &code);
+    struct fixture *f = start(0, interpose_stalls(call, error), &code);
     if (!f) {
         check_refusal(call, n, error, code);
         if (harmless) fails_the_case(call, n, error, tlsloop_last_error());
@@ -195,13 +195,13 @@ static void starting_three_workers_fails(void)
 {
     int code;
     begin();
-    fixture_stop(start(3, &code)); /* so many names are made once, too */
+    fixture_stop(start(3, false, &code)); /* so many names are made once, too */
     size_t heap = measure_heap();
     for (enum call call = 0; call < CALLS; call++) {
         int error = interposed[call].errors[0];
         for (int n = 1;; n++) {
             interpose_arm(call, n, error, false);
-            struct fixture *f = start(3, &code);
+            struct fixture *f = start(3, false, &code);
             if (f)
                 fixture_stop(f);
             else
@@ -217,7 +217,7 @@ static void starting_three_workers_fails(void)
 static void fail_for_a_while(enum call call, int error)
 {
     int code;
-    struct fixture *f = start(0, &code);
+    struct fixture *f = start(0, false, &code);
     CHECK_OK(code);
     CHECK(visit(f));
     EVENTUALLY_EQ(fixture_stats(f).open, 0);
