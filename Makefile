@@ -12,7 +12,8 @@ EXAMPLES := $(patsubst c_examples/%.c,build/examples/%,$(wildcard c_examples/*.c
 PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
-.PHONY: lib examples demo install install-strip test test-full lint man header bench bench-publish clean help built-examples
+.PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -31,11 +32,24 @@ install: setup-install        ## install under PREFIX (/usr/local), into DESTDIR
 install-strip: setup-install  ## the same without symbols for debuggers
 	$(INSTALL) --strip
 
+package: setup-package        ## every package and archive, into build/package; slow
+	bash packaging/all.sh
+
+package-check: setup-package  ## try what "make package" made in a fresh Debian root; as root
+	bash packaging/check.sh
+
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh
 
 test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and with the oldest Rust; slow
 	bash scripts/test_full.sh
+
+tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
+	bash scripts/tsan.sh
+
+scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
+	@$(MAKE) --no-print-directory examples
+	bash tests/scan/check.sh build/examples
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh
@@ -49,6 +63,18 @@ header: setup-lib             ## write include/tlsloop.h anew from the Rust sour
 bench: setup-bench            ## measure tlsloop beside its peers; ROUNDS, ONLY, WORK, BUILDS, SHORT: see bench/README.md
 	bash bench/run.sh
 
+bench-own: setup-bench        ## measure what concerns tlsloop alone: start, threads, memory of its own, two workers
+	bash bench/own.sh
+
+bench-limits: setup-bench     ## measure what the TLS library and the kernel cost without any server
+	bash bench/limits.sh
+
+bench-targets:                ## compare what was measured with what was aimed at
+	@PYTHONDONTWRITEBYTECODE=1 python3 bench/runner/targets.py $(or $(BENCH_OUT),build/bench)
+
+bench-counts: setup-bench setup-counts ## count instructions and system calls anew: bench/counts.json
+	bash bench/counts.sh
+
 bench-publish: setup-bench    ## show the last measurement in docs/performance.svg
 	bash bench/publish.sh
 
@@ -57,7 +83,7 @@ clean:                        ## remove everything that was built
 	cargo clean
 
 help:                         ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 # In a make of its own, because the library that these depend on has to be there first.
 built-examples: $(EXAMPLES)

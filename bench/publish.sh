@@ -3,12 +3,10 @@
 # shown, so this is a step of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/common.sh
-source scripts/common.sh
-export PYTHONDONTWRITEBYTECODE=1
+# shellcheck source=bench/common.sh
+source bench/common.sh
 
-results=${BENCH_OUT:-build/bench}/results.jsonl
-[[ -f $results ]] || fail "there is no $results; run \"make bench\" first"
+[[ -f $out/results.jsonl ]] || fail "there is no $out/results.jsonl; run \"make bench\" first"
 mkdir -p docs
-python3 bench/runner/figure.py "$results" docs/performance.svg
+python3 bench/runner/figure.py "$out/results.jsonl" docs/performance.svg
 say 'docs/performance.svg is written.'

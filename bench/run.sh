@@ -3,21 +3,15 @@
 # (bench/README.md). Everything goes to build/bench, or to BENCH_OUT.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/common.sh
-source scripts/common.sh
-unset MAKEFLAGS MFLAGS MAKELEVEL
-export PYTHONDONTWRITEBYTECODE=1
+# shellcheck source=bench/common.sh
+source bench/common.sh
 
-out=${BENCH_OUT:-build/bench}
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
-
+[[ $(nproc) -ge 2 ]] || fail 'the server and the load need a processor each'
 section 'Build'
 read -ra programs <<<"$(python3 bench/runner/rounds.py --programs)"
-make --no-print-directory -C bench OUT="$out" "${programs[@]/#/bin-}"
+build "${programs[@]}"
 
 section 'Measure'
-[[ $(nproc) -ge 2 ]] || fail 'the server and the load need a processor each'
 status=0
 python3 bench/runner/rounds.py "$out" || status=$?
 

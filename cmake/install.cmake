@@ -39,7 +39,8 @@ endif()
 set(strip_code "if(CMAKE_INSTALL_DO_STRIP)\n  execute_process(COMMAND \"${CMAKE_STRIP}\" ")
 install(CODE "${strip_code} --strip-unneeded \"${strip_dir}/${full_name}\")\nendif()" COMPONENT runtime)
 if(install_static)
-  install(CODE "${strip_code} --strip-debug \"${strip_dir}/libtlsloop.a\")\nendif()" COMPONENT development)
+  # What the compiler keeps for optimising across crates is of no use to a linker for C, and most of the archive.
+  install(CODE "${strip_code} --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \"${strip_dir}/libtlsloop.a\")\nendif()" COMPONENT development)
 endif()
 
 # --- How others find it ----------------------------------------------------------------------------------------

@@ -340,7 +340,8 @@ typedef struct tlsloop_callbacks {
     void (*on_handshake_failed)(tlsloop_conn conn, int code, const char *peer, const char *why, void *user);
     /**
      * One line for the log, without a line end, valid until the callback returns. `level` is one of
-     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call.
+     * TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call. Calls that
+     * it makes write no lines to it.
      */
     void (*on_log)(int level, const char *line, void *user);
     /**
@@ -743,8 +744,8 @@ const char *tlsloop_last_error(void);
  * Makes a policy: no certificate, and good defaults for everything else.
  *
  * Defaults: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption; the server's order decides; one
- * stateless ticket per handshake, under random keys of this policy; no renegotiation, no compression, no early data. A
- * server asks clients for no certificate; a client verifies the server against the system's trust.
+ * stateless ticket per handshake, under random keys that are replaced in time; no renegotiation, no compression, no early
+ * data. A server asks clients for no certificate; a client verifies the server against the system's trust.
  *
  * Servers and clients are given it in their configs; the first of them to use it freezes it: every function that would
  * change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
@@ -915,7 +916,8 @@ int tlsloop_tls_set_alpn(struct tlsloop_tls *tls, const char *comma_separated, i
  * the first. To rotate, put a new file in front, drop the oldest, and hand a new policy to tlsloop_server_set_tls(): about
  * once a day, for whoever has the keys can read recorded connections of TLS 1.2.
  *
- * Without this, each policy has a random key that is gone with it.
+ * Without this, each policy has random keys, which are gone with it. It replaces them by itself: one encrypts for twelve
+ * hours and decrypts for a day.
  *
  * Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_EINVAL for a wrong size, mixed sizes, NULL or no
  * file; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.

@@ -36,7 +36,7 @@ new_machine() {
     ln -s "$(command -v "$name")" "$machine/$name"
   done
   for name in bash cc g++ clang tcc valgrind haproxy abidiff pkg-config openssl shellcheck readelf nm perl python3 strace \
-    stunnel4 mandoc gdb; do
+    stunnel4 testssl curl gnutls-cli mandoc gdb xz dh lintian dpkg-buildpackage debootstrap; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'
@@ -63,7 +63,7 @@ case_is() {
 
 case_is 'nothing is missing: no package manager is called and nothing is said'
 for name in apt-get dnf apk zypper; do manager "$name"; done
-for set_name in lib demo install lint man test full bench counts; do
+for set_name in lib demo install lint man test full bench counts scan package; do
   setup "$set_name"
   expect_status 0
   expect_nothing_asked
@@ -129,6 +129,23 @@ rm "$machine/tcc"
 ci=true setup test
 expect_status 1
 expect_said 'tcc'
+
+case_is 'a scanner may be out of reach at the desk, and another name of it will do'
+rm "$machine/testssl"
+setup scan
+expect_status 0
+expect_said 'not to be had here: testssl.sh'
+tool testssl.sh
+setup scan
+expect_status 0
+[[ -z $output ]] || fail "$case_name: $output"
+
+case_is 'the scanners are asked for under the names that the distribution has for them'
+manager apt-get
+rm "$machine/testssl"
+tool python3 'exit 1'
+setup scan
+expect_asked 'apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends testssl.sh python3-venv'
 
 case_is 'Rust is missing'
 rm "$machine/cargo" "$machine/rustc"

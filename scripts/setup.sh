@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts
+#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
 #
 # In continuous integration (CI=true) everything in the set is required. At the desk the tools that only widen
-# the tests (other compilers, valgrind, the sanitizers' run-time libraries) may stay away, and that is said.
+# the tests (other compilers, valgrind, the sanitizers' run-time libraries, scanners) may stay away, and that is said.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -26,8 +26,9 @@ install="$lib cmake"
 lint="$lib shellcheck"
 man='bash mandoc'
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff mandoc gdb'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
+package="$install openssl binutils xz python-venv perl dpkg-buildpackage debhelper lintian debootstrap"
 counts="$demo binutils python3 valgrind strace"
 
 wants=''
@@ -42,7 +43,9 @@ case "${1:-}" in
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts' ;;
+  scan) needs="$demo python3" wants='testssl python-venv' ;;
+  package) needs=$package ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''
@@ -86,6 +89,10 @@ present() {
     cxx) have g++ ;;
     cmake) cmake_is_new_enough ;;
     binutils) have readelf && have nm ;;
+    debhelper) have dh ;;
+    # Debian keeps it where only root looks.
+    debootstrap) have debootstrap || [ -x /usr/sbin/debootstrap ] ;;
+    python-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
     openssl-headers) openssl_headers_are_there ;;
     # Debian keeps it where only root looks.
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
@@ -93,6 +100,7 @@ present() {
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
+    testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
   esac
@@ -107,11 +115,15 @@ describe() {
     openssl-headers) echo 'the development files of OpenSSL 3.0 or newer' ;;
     openssl) echo 'the openssl command' ;;
     binutils) echo 'the binutils (nm, readelf)' ;;
+    python-venv) echo 'Python 3 with its module venv' ;;
+    dpkg-buildpackage) echo "Debian's tools for packages (dpkg-buildpackage)" ;;
     abidiff) echo 'the tools of libabigail (abidiff)' ;;
+    gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
+    testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
   esac
@@ -151,6 +163,10 @@ package() { # manager, item
     apk:sanitizers) ;; # musl has none for gcc
     *:sanitizers) echo gcc ;;
     dnf:perl) echo perl-core ;;
+    apt-get:xz) echo xz-utils ;;
+    apt-get:dpkg-buildpackage) echo dpkg-dev ;;
+    apt-get:python-venv) echo python3-venv ;;
+    *:python-venv) echo python3 ;;
     apt-get:abidiff) echo abigail-tools ;;
     zypper:abidiff) echo libabigail-tools ;;
     *:abidiff) echo libabigail ;;
@@ -164,6 +180,11 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
+    dnf:testssl) echo testssl ;;
+    *:testssl) echo testssl.sh ;;
+    apt-get:gnutls-cli) echo gnutls-bin ;;
+    zypper:gnutls-cli) echo gnutls ;;
+    *:gnutls-cli) echo gnutls-utils ;;
     *) echo "$2" ;;
   esac
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: those in Rust, then the C programs and the checks that CTest knows.
+# Runs every test: those in Rust, then the C programs and the checks that CTest knows, at last the busiest C programs
+# under ThreadSanitizer.
 #
 #   scripts/test.sh [--features LIST] [--repeat N]
 #
@@ -56,6 +57,13 @@ build_for_c() {
 
 run_ctest() { (cd "$build" && ctest --output-on-failure --parallel 2 "$@"); }
 
+# Where a machine lacks what it takes, that is said, and no failure.
+run_tsan() {
+  local status=0
+  bash scripts/tsan.sh || status=$?
+  [[ $status -eq 77 ]] || return "$status"
+}
+
 run 'Rust tests' cargo test "${cargo_options[@]}"
 # One build of the library is enough: this is about the library's own steps, whatever OpenSSL it is on.
 [[ -n $features ]] || run 'Rust tests, with faults' cargo test "${locked[@]}" --features fault-injection --test panics
@@ -66,6 +74,8 @@ if [[ ${#failed[@]} -eq 0 || ${failed[-1]} != 'Build for C' ]]; then
   [[ $repeat -eq 0 ]] || run 'CTest repeated' run_ctest --label-exclude valgrind --repeat-until-fail "$repeat"
 fi
 
+[[ -n $features ]] || run ThreadSanitizer run_tsan
+
 section "Closing lines${features:+ (features: $features)}"
 for log in "$logs"/Rust*.log; do
   grep -E '^(test result:|error: test failed)' "$log" || say "$log: no closing line"
@@ -73,6 +83,7 @@ done
 for log in "$logs"/CTest*.log; do
   [[ ! -f $log ]] || sed -n '/tests passed,/,$p' "$log"
 done
+[[ ! -f $logs/ThreadSanitizer.log ]] || sed -n '$p' "$logs/ThreadSanitizer.log"
 if [[ ${#failed[@]} -gt 0 ]]; then
   printf 'FAILED: %s\n' "${failed[@]}"
   exit 1

@@ -134,7 +134,7 @@ impl Client {
                 Inbound::Ended(End::Truncated) => return Err(truncated()),
                 Inbound::Failed(error) => return Err(error.clone()),
             }
-            if self.link.has_more() {
+            if self.link.has_news() {
                 self.fill(KEPT);
             } else if !self.wait(&mut deadline, true)? {
                 let ms = self.io_timeout.unwrap_or_default();
@@ -182,7 +182,7 @@ impl Client {
     fn begin_tls(&mut self, target: &Target, timeout: Option<u64>) -> Result<()> {
         self.may_send()?;
         // Whatever has come by now was said in plain, by anybody, and must not pass for the answer to what TLS protects.
-        self.link.readable(false);
+        self.link.readable();
         self.fill(KEPT);
         match &self.inbound {
             _ if self.kept.len() > 0 => {
@@ -233,7 +233,7 @@ impl Client {
             }
             let woken = Deadline::after(Some(nap)).wait(self.link.fd(), true, false);
             if let Ok(Some(_)) = woken {
-                self.link.readable(true);
+                self.link.readable();
             }
             nap = (2 * nap).min(50);
         }

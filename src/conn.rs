@@ -11,6 +11,7 @@ mod input;
 mod opening;
 mod output;
 mod verdict;
+mod warmth;
 
 pub(crate) use opening::Opening;
 pub(crate) use output::refused;
@@ -165,6 +166,7 @@ pub(crate) struct Conn {
     /// A write failed while bytes of the host's were on their way.
     lost: bool,
     wants_reset: bool,
+    warmth: warmth::Warmth,
     /// Refused on its way up: the host is not told.
     pub(crate) is_refused: bool,
 }
@@ -204,6 +206,7 @@ impl Conn {
             fin_sent: false,
             lost: false,
             wants_reset: false,
+            warmth: warmth::Warmth::default(),
             is_refused: false,
         }
     }
@@ -342,10 +345,10 @@ impl Conn {
     }
 
     /// Notes what the kernel said. An error that a pause would hide is looked at here.
-    pub(crate) fn note(&mut self, readable: bool, writable: bool, peer_ended: bool, failed: bool) {
+    pub(crate) fn note(&mut self, readable: bool, writable: bool, failed: bool) {
         contain::fault("conn: note");
         if readable {
-            self.link.readable(peer_ended);
+            self.link.readable();
             // On the way up there is nothing for the host, so a pause holds nothing back.
             self.unwanted |= self.paused && self.phase == Phase::Open;
         }
@@ -367,7 +370,7 @@ impl Conn {
         match self.phase {
             Phase::Opening => self.can_open(),
             Phase::Open => match self.inbound {
-                Inbound::Open => !self.paused && self.link.has_news(),
+                Inbound::Open => self.link.has_news() && (!self.paused || self.link.recv_error().is_some()),
                 Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
                 Inbound::Ended(_) => false,
             },

@@ -9,6 +9,7 @@ use crate::id::Id;
 
 thread_local! {
     static CALLED: Cell<usize> = const { Cell::new(0) };
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Marks the calling thread as one on which the host is called, until it is dropped, there. The log may be written to on
@@ -24,6 +25,20 @@ pub(crate) fn enter() -> Called {
 impl Drop for Called {
     fn drop(&mut self) {
         CALLED.set(CALLED.get() - 1);
+    }
+}
+
+/// Marks the calling thread as one on which the host's log is written to.
+pub(crate) struct Logging(#[allow(dead_code, reason = "its end is what it is for")] Called);
+
+/// The host's log is about to be written to; `None` if it is so already: what the host does there is not told to it again.
+pub(crate) fn enter_log() -> Option<Logging> {
+    (!LOGGING.replace(true)).then(|| Logging(enter()))
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        LOGGING.set(false);
     }
 }
 

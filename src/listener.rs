@@ -121,7 +121,7 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
 
 /// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
 pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
-    let told = |error: io::Error| Error::new(Code::Invalid, format!("listen_fd {fd}: {error}"));
+    let told = |error: io::Error| of_handed_in(format!("listen_fd {fd}"), &error);
     match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
@@ -130,6 +130,14 @@ pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
     socket::adopt_flags(own.as_fd()).map_err(told)?;
     Ok(own)
+}
+
+/// What went wrong with a descriptor that the host hands in: some errors say that it is not what it should be.
+pub(crate) fn of_handed_in(what: String, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EBADF | libc::ENOTSOCK | libc::ENOTCONN) => Error::new(Code::Invalid, format!("{what}: {error}")),
+        _ => Error::system(what, error),
+    }
 }
 
 /// What one look at the door gave.
@@ -216,11 +224,10 @@ impl Door {
 
     /// Stops watching until `resume`; a listener that is not watched wakes nobody.
     pub(crate) fn rest(&mut self, epoll: &Epoll, until: Option<u64>) {
-        if std::mem::replace(&mut self.watched, false) {
-            let _ = epoll.remove(self.listener.as_fd());
-        }
+        // What cannot be taken away stays watched, and the next knock tries again.
+        self.watched = self.watched && epoll.remove(self.listener.as_fd()).is_err();
         self.knocked = false;
-        self.rests_until = until;
+        self.rests_until = until.filter(|_| !self.watched);
     }
 
     /// Watches again, if it rested and its time has come.
@@ -262,8 +269,7 @@ impl Door {
                     | libc::ENONET
                     | libc::EHOSTDOWN
                     | libc::EHOSTUNREACH
-                    | libc::EOPNOTSUPP
-                    | libc::EPERM,
+                    | libc::EOPNOTSUPP,
                 ) => Visitor::Left,
                 _ => Visitor::Rest(!std::mem::replace(&mut self.exhausted, true), error),
             },

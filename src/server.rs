@@ -140,7 +140,8 @@ impl Server {
         }
         let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let listener = open_listener(config)?;
-        let address = listener.as_ref().and_then(|listener| socket::local_address(listener.as_fd()).ok());
+        let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
+        let address = address.map_err(|error| Error::system("getsockname", &error))?;
         let count = match config.workers {
             Workers::Threads(n) => n,
             Workers::PerCpu => thread::cpus(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -71,6 +71,9 @@ pub(crate) struct Service {
     connections: AtomicUsize,
     handshakes: AtomicUsize,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
+    /// Lines for the log that a worker will write.
+    lines: Mutex<Vec<(Level, Line)>>,
+    has_lines: AtomicBool,
 }
 
 /// Why a connection is not taken.
@@ -131,6 +134,8 @@ impl Service {
             connections: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             by_ip: Mutex::new(HashMap::new()),
+            lines: Mutex::new(Vec::new()),
+            has_lines: AtomicBool::new(false),
         }
     }
 
@@ -188,9 +193,28 @@ impl Service {
         if to_terminal {
             terminal::write(&format!("tlsloop: level={} {line}\n", level.name()));
         }
-        if level <= self.log_level {
-            let _called = host::enter();
+        if level <= self.log_level
+            && let Some(_logging) = host::enter_log()
+        {
             self.host.on_log(level, &line);
+        }
+    }
+
+    /// Leaves a line to a worker: the caller may hold a lock of the host's that its log takes too.
+    pub(crate) fn log_by_worker(&self, level: Level, line: impl FnOnce() -> Line) {
+        if level > self.log_level.max(self.terminal_level.unwrap_or(self.log_level)) {
+            return;
+        }
+        self.lines.lock().push((level, line()));
+        self.has_lines.store(true, Ordering::Release);
+        self.inboxes.iter().take(1).for_each(|inbox| inbox.nudge());
+    }
+
+    /// Writes the lines that were left to a worker.
+    pub(crate) fn write_lines(&self) {
+        if self.has_lines.load(Ordering::Relaxed) && self.has_lines.swap(false, Ordering::AcqRel) {
+            let lines = std::mem::take(&mut *self.lines.lock());
+            lines.into_iter().for_each(|(level, line)| self.log(level, || line));
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod epoll;
 pub(crate) mod fork;
+pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod probe;
 pub(crate) mod socket;

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::exit::Busy;
 use crate::host::Level;
 use crate::inbox::{Inbox, Note};
-use crate::listener::Door;
+use crate::listener::{Door, REST};
 use crate::log::Line;
 use crate::registry;
 use crate::service::{Service, Stage};
@@ -214,6 +214,9 @@ impl Turn {
         shard.inbox().awake();
         if let Err(error) = waited {
             self.service.log(Level::Error, || Line::of("wait_failed").with("why", format_args!("epoll_wait: {error}")));
+            // What cannot wait must not spin either.
+            let rest = if let Timeout::Millis(ms) = timeout { REST.min(ms.into()) } else { REST };
+            std::thread::sleep(Duration::from_millis(rest));
             return;
         }
         for event in self.events.iter() {
@@ -285,6 +288,7 @@ impl Turn {
     /// Follows the server on its way to the end.
     fn heed_stage(&mut self, shard: &Shard) {
         contain::fault("turn: heed_stage");
+        self.service.write_lines();
         if self.service.stage() != Stage::Stopping {
             return;
         }
@@ -304,7 +308,7 @@ impl Turn {
         while let Some(event) = self.ready.pop_front() {
             // One that ended earlier in this batch has a stale key, which is nothing special.
             self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
-                conn.note(event.readable, event.writable, event.peer_ended, event.failed);
+                conn.note(event.readable, event.writable, event.failed);
                 !conn.is_opening()
             });
         }
@@ -349,7 +353,8 @@ impl Turn {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(Timeout::Forever);
-        if let Err(error) = clock.set(u64::try_from(wait).ok()) {
+        let ms = u64::try_from(wait).ok();
+        if let Err(error) = clock.set(ms).or_else(|_| clock.set(ms)) {
             self.service
                 .log(Level::Error, || Line::of("clock_failed").with("why", format_args!("timerfd_settime: {error}")));
         }

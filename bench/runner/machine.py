@@ -6,12 +6,13 @@ import platform
 import subprocess
 
 TICK = os.sysconf("SC_CLK_TCK")
-SERVER_CPU = os.environ.get("SERVER_CPU", "0")
-LOAD_CPU = os.environ.get("LOAD_CPU", "1")
+CPUS = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]  # those that we may use
+SERVER_CPU = os.environ.get("SERVER_CPU") or CPUS[0]
+LOAD_CPU = os.environ.get("LOAD_CPU") or CPUS[min(1, len(CPUS) - 1)]
 
 
-def pinned(cpu: str, command: list[str]) -> list[str]:
-    return ["taskset", "-c", cpu, *command]
+def pinned(cpu: str | None, command: list[str]) -> list[str]:
+    return ["taskset", "-c", cpu, *command] if cpu else command
 
 
 def busy() -> tuple[float, float]:
@@ -53,6 +54,6 @@ def calibrate(limits: str, certificate: str, key: str) -> float:
 def describe() -> dict:
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith(("model name", "Model"))]
-    openssl = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False).stdout.strip()
+    openssl = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False).stdout
     return {"cpu": models[0] if models else platform.machine(), "cpus": os.cpu_count(), "kernel": platform.release(),
-            "openssl": openssl}
+            "openssl": openssl.split("(")[0].strip()}

@@ -28,10 +28,13 @@ def chosen_stacks() -> list[stacks.Stack]:
     return stacks.choose(words("BUILDS") or ["system"], words("ONLY"))
 
 
-def make_certificate(directory: str) -> tuple[str, str]:
-    certificate, key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-               "-days", "30", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+KEYS = {"P-256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "RSA-2048": ["rsa:2048"], "RSA-4096": ["rsa:4096"]}
+
+
+def make_certificate(directory: str, kind: str = "P-256") -> tuple[str, str]:
+    certificate, key = (os.path.join(directory, f"{kind}-{name}.pem") for name in ("certificate", "key"))
+    command = ["openssl", "req", "-x509", "-newkey", *KEYS[kind], "-nodes", "-days", "30", "-subj", "/CN=localhost",
+               "-keyout", key, "-out", certificate]
     subprocess.run(command, check=True, capture_output=True)
     with open(os.path.join(directory, "both.pem"), "w", encoding="ascii") as both:
         for path in (certificate, key):
@@ -58,6 +61,8 @@ class Session:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def calibrate(self) -> float:
+        if self.short and self.calibrations:
+            return self.calibrations[-1]
         limits = os.path.join(self.directory, "bin", "limits")
         self.calibrations.append(machine.calibrate(limits, self.certificate, self.key))
         return self.calibrations[-1]
@@ -65,10 +70,11 @@ class Session:
     def load(self, server: Server, workload: workloads.Workload) -> dict:
         arguments = workload.arguments(server.stack, self.short)
         pids = ",".join(str(pid) for pid in server.pids)
+        patience = "60" if self.short else "10"  # a short run may have to share the machine
         program = os.path.join(self.directory, "bin", "load")
-        command = [program, *arguments, "--port", str(server.port), "--server-pid", pids]
+        command = [program, *arguments, "--port", str(server.port), "--server-pid", pids, "--timeout", patience]
         noise = machine.Noise(server.pids)
-        done = subprocess.run(machine.pinned(machine.LOAD_CPU, command), capture_output=True, text=True, timeout=120,
+        done = subprocess.run(machine.pinned(machine.LOAD_CPU, command), capture_output=True, text=True, timeout=300,
                               check=False)
         line = json.loads(done.stdout)
         line.update(arguments=" ".join(arguments), noise=noise.share())

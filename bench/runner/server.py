@@ -28,10 +28,22 @@ def free_port() -> int:
                 continue
 
 
+def await_port(port: int, process: subprocess.Popen) -> bool:
+    """Whether the process takes connections there; False when it has ended or takes too long."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.02)
+    return False
+
+
 class Server:
     def __init__(self, stack: Stack, directory: str, certificate: str, key: str, wrapper: list[str] | None = None,
-                 extra: list[str] | None = None):
-        """"wrapper" is put before the command (strace, valgrind), "extra" behind it."""
+                 extra: list[str] | None = None, cpu: str | None = machine.SERVER_CPU):
+        """"wrapper" is put before the command (strace, valgrind), "extra" behind it; "cpu" None: any of them."""
+        self.cpu = cpu
         self.stack = stack
         self.port = free_port()
         self.processes = []
@@ -47,16 +59,12 @@ class Server:
     def _start(self, command: list[str], port: int):
         quiet = subprocess.DEVNULL
         with open(self.log, "wb") as log:
-            process = subprocess.Popen(machine.pinned(machine.SERVER_CPU, command), stdin=quiet, stdout=quiet,
-                                       stderr=log, start_new_session=True)
+            process = subprocess.Popen(machine.pinned(self.cpu, command), stdin=quiet, stdout=quiet, stderr=log,
+                                       start_new_session=True)
         self.processes.append(process)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.02)
-        self.stop(signal.SIGKILL)
+        if await_port(port, process):
+            return
+        self.stop()
         with open(self.log, encoding="utf-8", errors="replace") as log:
             raise DidNotStart(f"{self.stack.name} did not start: {log.read()[-300:]}")
 
@@ -71,6 +79,10 @@ class Server:
             except ProcessLookupError:
                 pass
             process.wait()
+
+    def terminate(self):
+        """So that a wrapper can still write down what it has seen."""
+        self.stop(signal.SIGTERM)
 
     def __enter__(self):
         return self

@@ -78,7 +78,7 @@ def notes(results: Results) -> list[str]:
     s = results.session
     machine = f"{s.get('cpu')}, {s.get('cpus')} CPUs, Linux {s.get('kernel')}, {s.get('openssl')}"
     return [
-        f"{machine}; {s.get('rounds')} rounds on {s.get('session')}. CPU is the server's own, user and kernel, on one"
+        f"{machine}; rounds: {s.get('rounds')}, on {s.get('session')}. CPU is the server's own, user and kernel, on one"
         f" core; the load has another. Calibration: {results.reference:.0f} µs for a handshake in one process;"
         f" {results.dropped()} of {len(results.runs)} runs were not within 10 % of it, or others were at work, and were"
         " repeated or dropped. \"?\": none was good.",

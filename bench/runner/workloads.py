@@ -23,7 +23,6 @@ class Workload:
     figures: tuple[Figure, ...]
     needs_tls: bool = True
     once: bool = False  # a figure that does not vary from run to run
-    by_default: bool = True
 
     def suits(self, stack: Stack) -> bool:
         return stack.crypto != NONE or not self.needs_tls
@@ -38,14 +37,14 @@ CPU = "server_us_per_operation"
 RATE = "operations_per_s"
 
 
-def echo(name: str, title: str, options: str, **more) -> Workload:
+def echo(name: str, title: str, options: str) -> Workload:
     figures = (
         Figure(CPU, f"{title}, CPU", "µs"),
         Figure(RATE, f"{title}, rate", "/s", more_is_better=True, in_drawing=False),
         Figure("p99_us", f"{title}, p99", "µs", in_drawing=False),
     )
     return Workload(name, title, f"echo {options} --seconds 2", f"echo {options} --seconds 0.2 --warmup 0.1", figures,
-                    needs_tls=False, **more)
+                    needs_tls=False)
 
 
 def handshakes(name: str, title: str, options: str, needs_tls: bool) -> Workload:
@@ -68,13 +67,12 @@ def storm(kind: str, title: str) -> Workload:
                     f"{options} --seconds 0.3 --warmup 0.1", figures)
 
 
-def bulk(name: str, title: str, options: str, **more) -> Workload:
+def bulk(name: str, title: str, options: str) -> Workload:
     figures = (
         Figure("server_cpu_s_per_gib", f"{title}, CPU", "s/GiB"),
         Figure("mb_per_s_each_way", f"{title}, rate", "MB/s", more_is_better=True, in_drawing=False),
     )
-    return Workload(name, title, f"bulk {options} --bytes 64m", f"bulk {options} --bytes 1m", figures, needs_tls=False,
-                    **more)
+    return Workload(name, title, f"bulk {options} --bytes 64m", f"bulk {options} --bytes 1m", figures, needs_tls=False)
 
 
 WORKLOADS = [
@@ -93,11 +91,11 @@ WORKLOADS = [
 
 # How the costs grow; not part of an ordinary run, but "make bench WORK=growth" asks for all of them.
 GROWTH = [
-    echo(f"growth-{count}", f"64 B echo, {count} connections", f"--connections {count} --size 64", by_default=False)
+    echo(f"growth-{count}", f"64 B echo, {count:,} connections", f"--connections {count} --size 64")
     for count in (64, 256, 1000, 4000, 15000)
 ] + [
-    echo(f"size-{size}", f"{size}B echo", f"--connections 16 --size {size}", by_default=False)
-    for size in ("64", "1k", "16k", "128k", "1m")
+    echo(f"size-{size}", f"echo of {title}, 16 connections", f"--connections 16 --size {size}")
+    for size, title in (("64", "64 B"), ("1k", "1 KiB"), ("16k", "16 KiB"), ("128k", "128 KiB"), ("1m", "1 MiB"))
 ]
 
 

@@ -79,7 +79,7 @@ impl Client {
     /// it is being written to would otherwise wait for us as we wait for it.
     pub(super) fn wait_to_write(&mut self, deadline: &mut Deadline, most: usize) -> Result<()> {
         let can_take = matches!(self.inbound, Inbound::Open) && self.kept.room(most).is_some();
-        if can_take && self.link.has_more() {
+        if can_take && self.link.has_news() {
             self.fill(most);
         } else if !self.wait(deadline, can_take)? {
             let why = format!("{} did not take within {} ms what was sent", self.label, self.io_timeout.unwrap_or(0));
@@ -98,7 +98,7 @@ impl Client {
         let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
         let Some(ready) = ready else { return Ok(false) };
         if ready.readable && read {
-            self.link.readable(false);
+            self.link.readable();
         }
         if ready.writable && write {
             self.link.writable();
@@ -111,9 +111,9 @@ impl Client {
     /// is read first.
     pub(super) fn send_failed(&mut self, error: Error) -> Error {
         if self.link.send_error().is_some() {
-            self.link.readable(true);
+            self.link.readable();
             let most = self.kept.len() + super::KEPT;
-            while matches!(self.inbound, Inbound::Open) && self.link.has_more() && self.kept.room(most).is_some() {
+            while matches!(self.inbound, Inbound::Open) && self.link.has_news() && self.kept.room(most).is_some() {
                 self.fill(most);
             }
         }

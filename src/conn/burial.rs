@@ -14,7 +14,7 @@ impl Conn {
         self.queue.clear(tools.pool);
         contain::fault("conn: bury");
         // A peer that has ended its direction sends nothing more: if that was all, the close itself tells it of our end.
-        let peer_has_ended = self.link.is_near_end() || matches!(self.inbound, Inbound::Ended(true));
+        let peer_has_ended = matches!(self.inbound, Inbound::Ended(true));
         let is_all_read = self.link.has_ended() || (peer_has_ended && self.link.is_drained());
         if self.wants_reset {
             socket::reset(self.link.fd());

@@ -41,8 +41,15 @@ impl Conn {
 
     fn receive(&mut self, tools: &mut Tools<'_>) -> News {
         match &self.inbound {
+            // A pause holds no reset back, however it became known.
+            Inbound::Open if self.paused => {
+                if let Some(error) = self.link.recv_error() {
+                    self.fail(&Failure::socket(&error));
+                }
+                News::Nothing
+            }
             // OpenSSL holds no plaintext back (see `gather`), so without news from the socket there is none.
-            Inbound::Open if self.paused || !self.link.has_news() => News::Nothing,
+            Inbound::Open if !self.link.has_news() => News::Nothing,
             Inbound::Open => self.gather(tools),
             Inbound::Pending(fate) if self.paused && !fate.cannot_wait() => News::Nothing,
             Inbound::Pending(_) => self.tell(tools),
@@ -71,6 +78,7 @@ impl Conn {
             // What OpenSSL has to say meanwhile leaves with the host's answer.
             wire.hold();
             self.moved_in = tools.now;
+            self.warmth.note_record();
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);
             return News::Data(filled);

@@ -72,8 +72,11 @@ impl Conn {
             Opening::Dialing(dial) => self.can_dial(dial),
             Opening::Plain => true,
             Opening::Hello if self.goes_out() => !self.has_plain_left(),
-            // What was looked at stays where it is, so only the kernel can have news.
-            Opening::Detection | Opening::Hello => self.link.has_unread(),
+            // What was looked at stays where it is, so only the kernel can have news; its last may have come with what stood
+            // before.
+            Opening::Detection | Opening::Hello => {
+                self.link.has_unread() || (self.link.has_ended() && !self.has_plain_left())
+            }
             Opening::Introduction(..) | Opening::Handshake => self.link.has_more(),
         }
     }

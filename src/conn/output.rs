@@ -133,6 +133,7 @@ impl Conn {
         taken += wire.flush();
         if taken > 0 {
             self.moved_out = tools.now;
+            self.warmth.note_record();
         }
         failure
     }
@@ -191,6 +192,7 @@ impl Conn {
 
     /// The peer can no longer be written to. What it sent before it left is still delivered, unless the host waits.
     fn write_failed(&mut self, tools: &mut Tools<'_>) {
+        let is_news = self.outbound != Outbound::Ended;
         self.lost |= self.has_unsent();
         self.cell.gauge.seal(Mark::Ended);
         let queued = self.queue.len() + std::mem::take(&mut self.in_flight);
@@ -202,7 +204,10 @@ impl Conn {
             Phase::Closing if self.lost => self.fail_write(),
             Phase::Closing => self.phase = Phase::Over,
             Phase::Open if self.paused || matches!(self.inbound, Inbound::Ended(_)) => self.fail_write(),
-            Phase::Open => self.link.readable(true),
+            Phase::Open if is_news => self.link.readable(),
+            // All that had come was read, and the peer may never say that it is gone.
+            Phase::Open if !self.link.has_news() => self.fail_write(),
+            Phase::Open => {}
             Phase::Opening | Phase::Over => {}
         }
     }

@@ -25,8 +25,8 @@ pub(crate) unsafe fn policy(tls: *const tlsloop_tls) -> Result<ManuallyDrop<Arc<
 /// Makes a policy: no certificate, and good defaults for everything else.
 ///
 /// Defaults: TLS 1.2 and 1.3; suites with forward secrecy and authenticated encryption; the server's order decides; one
-/// stateless ticket per handshake, under random keys of this policy; no renegotiation, no compression, no early data. A
-/// server asks clients for no certificate; a client verifies the server against the system's trust.
+/// stateless ticket per handshake, under random keys that are replaced in time; no renegotiation, no compression, no early
+/// data. A server asks clients for no certificate; a client verifies the server against the system's trust.
 ///
 /// Servers and clients are given it in their configs; the first of them to use it freezes it: every function that would
 /// change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn tlsloop_tls_set_alpn(
 /// the first. To rotate, put a new file in front, drop the oldest, and hand a new policy to tlsloop_server_set_tls(): about
 /// once a day, for whoever has the keys can read recorded connections of TLS 1.2.
 ///
-/// Without this, each policy has a random key that is gone with it.
+/// Without this, each policy has random keys, which are gone with it. It replaces them by itself: one encrypts for twelve
+/// hours and decrypts for a day.
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_ESYS for a file that cannot be read; TLSLOOP_EINVAL for a wrong size, mixed sizes, NULL or no
 /// file; TLSLOOP_ESTATE if the policy is in use. tlsloop_last_error() names the file.

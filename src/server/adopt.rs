@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::address::Address;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::inbox::{Newcomer, Note};
 use crate::info::Facts;
@@ -82,5 +82,5 @@ fn connected_to(fd: RawFd) -> Result<Address> {
 
 /// The system's words about a descriptor of the host's.
 fn told(fd: RawFd) -> impl Fn(io::Error) -> Error {
-    move |error| Error::new(Code::Invalid, format!("fd {fd}: {error}"))
+    move |error| listener::of_handed_in(format!("fd {fd}"), &error)
 }

@@ -25,18 +25,22 @@ impl Server {
                 .with("openssl", raw::version().to_string_lossy())
         });
         let context = self.service.context.lock().clone();
-        context.iter().for_each(|context| self.warn_of(context));
+        for warning in context.iter().flat_map(|context| context.warnings()) {
+            self.service.log(Level::Warn, || Line::of("tls_warning").with("why", &warning));
+        }
     }
 
     /// New handshakes use another policy.
     pub(super) fn tell_policy(&self, context: &ServerContext) {
-        self.service.log(Level::Info, || Line::of("set_tls"));
-        self.warn_of(context);
+        self.service.log_by_worker(Level::Info, || Line::of("set_tls"));
+        for warning in context.warnings() {
+            self.service.log_by_worker(Level::Warn, || Line::of("tls_warning").with("why", &warning));
+        }
     }
 
     /// It accepts no more.
     pub(super) fn tell_drain(&self) {
-        self.service.log(Level::Info, || Line::of("drain").with("open", self.stats().open()));
+        self.service.log_by_worker(Level::Info, || Line::of("drain").with("open", self.stats().open()));
     }
 
     /// Its connections are being ended.
@@ -48,6 +52,7 @@ impl Server {
 
     /// It is gone.
     pub(super) fn tell_end(&self) {
+        self.service.write_lines();
         self.service.log(Level::Info, || {
             let stats = self.stats();
             Line::of("stopped")
@@ -56,13 +61,6 @@ impl Server {
                 .with("bytes_in", stats.bytes_in)
                 .with("bytes_out", stats.bytes_out)
         });
-    }
-
-    /// What a person should know of a policy, at each use of it.
-    fn warn_of(&self, context: &ServerContext) {
-        for warning in context.warnings() {
-            self.service.log(Level::Warn, || Line::of("tls_warning").with("why", &warning));
-        }
     }
 }
 

@@ -51,8 +51,6 @@ pub(crate) struct Ready {
     pub(crate) readable: bool,
     /// The socket takes bytes, or fails.
     pub(crate) writable: bool,
-    /// The peer's end is behind the bytes: a short read is not the last one.
-    pub(crate) peer_ended: bool,
     /// The socket has an error pending or both directions are over.
     pub(crate) failed: bool,
 }
@@ -78,7 +76,6 @@ impl Events {
                 key: event.u64,
                 readable: failed || bits & (libc::EPOLLIN | libc::EPOLLRDHUP) != 0,
                 writable: failed || bits & libc::EPOLLOUT != 0,
-                peer_ended: failed || bits & libc::EPOLLRDHUP != 0,
                 failed,
             }
         })

@@ -78,7 +78,8 @@ pub(crate) fn connect(address: &Address) -> io::Result<OwnedFd> {
     let name = Name::of(address)?;
     // SAFETY: `name` holds `len` bytes of an address.
     match cvt(unsafe { libc::connect(fd.as_raw_fd(), name.as_ptr(), name.len) }) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        // Interrupted, it goes on by itself as well (connect(2), EINTR).
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Err(error),
         _ => Ok(fd),
     }
 }

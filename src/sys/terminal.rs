@@ -2,6 +2,9 @@
 
 use std::ffi::{CStr, c_char};
 
+use super::cvt_len;
+use super::pipe::without_sigpipe;
+
 unsafe extern "C" {
     fn secure_getenv(name: *const c_char) -> *mut c_char;
 }
@@ -19,5 +22,6 @@ pub(crate) fn variable(name: &CStr) -> Option<String> {
 /// Writes to standard error in one piece, as far as it goes.
 pub(crate) fn write(text: &str) {
     // SAFETY: `text` is readable for its length.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    let write = || cvt_len(unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) });
+    let _lost = without_sigpipe(write);
 }

@@ -6,6 +6,9 @@ use std::ptr;
 
 use super::{cvt, cvt_len};
 
+/// How often a wake-up is tried: one that is lost may never be made good, because whoever waits for it does nothing.
+const ATTEMPTS: usize = 4;
+
 /// Wakes a loop from any thread and from a signal handler.
 pub(crate) struct Wake {
     fd: OwnedFd,
@@ -22,11 +25,16 @@ impl Wake {
     /// Makes the descriptor readable. Async-signal-safe; errno is left as it was (signal-safety(7)).
     pub(crate) fn wake(&self) {
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: errno is the calling thread's own; `one` is 8 readable bytes. The write can only fail when
-        // the counter is at its end, and then the descriptor is readable already.
+        // SAFETY: errno is the calling thread's own; `one` is 8 readable bytes.
         unsafe {
             let errno = *libc::__errno_location();
-            libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len());
+            for _ in 0..ATTEMPTS {
+                let written = libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len());
+                // When the counter is at its end, the descriptor is readable already.
+                if written >= 0 || *libc::__errno_location() == libc::EAGAIN {
+                    break;
+                }
+            }
             *libc::__errno_location() = errno;
         }
     }

@@ -175,6 +175,13 @@ impl Stream {
         }
     }
 
+    /// Whether the buffers for records stay when they are empty.
+    pub(crate) fn keep_buffers(&mut self, keep: bool) {
+        if let Stream::Tls(tls) = self {
+            tls.ssl.keep_buffers(keep);
+        }
+    }
+
     /// Whether the end is a message of the stream's own, which stands behind the bytes before it.
     pub(crate) fn ends_in_band(&self) -> bool {
         matches!(self, Stream::Tls(_))

@@ -17,8 +17,9 @@ use crate::sys::socket;
 const INPUT: usize = 64 * 1024;
 /// From how many collected bytes on the next record waits until the kernel has taken them.
 const OUTPUT: usize = 64 * 1024;
-/// How many `recv` calls one visit may make before others have their turn.
-const RECVS: u8 = 1;
+/// How many `recv` calls one visit may make before others have their turn. One that gives less than was asked for says
+/// nothing about the rest: urgent data and descriptors that come along end it early (tcp(7), unix(7)).
+const RECVS: u8 = 4;
 
 /// The socket of a connection and what is known of it.
 pub(crate) struct Link {
@@ -27,10 +28,6 @@ pub(crate) struct Link {
     rest_out: Rare<u8>,
     /// The kernel had no more when asked last, and has not said otherwise since.
     dry: bool,
-    /// The peer's end stands behind the bytes, so a short read is not the last one.
-    end_near: bool,
-    /// The last read took all that there was.
-    drained: bool,
     /// The peer's FIN was read.
     eof: bool,
     /// The kernel takes no more for now.
@@ -52,8 +49,6 @@ impl Link {
             rest_out: Rare::new(),
             // The registration itself tells if there is something already.
             dry: true,
-            end_near: false,
-            drained: false,
             eof: false,
             blocked: false,
             spoke: false,
@@ -69,10 +64,8 @@ impl Link {
     }
 
     /// The kernel says that there is something to read, perhaps the peer's end.
-    pub(crate) fn readable(&mut self, end_near: bool) {
+    pub(crate) fn readable(&mut self) {
         self.dry = false;
-        self.drained = false;
-        self.end_near |= end_near;
     }
 
     /// The kernel takes bytes again.
@@ -110,14 +103,9 @@ impl Link {
         !self.rest_in.is_empty()
     }
 
-    /// Whether the last read took all that there was.
+    /// Whether the kernel had no more when it was asked last.
     pub(crate) fn is_drained(&self) -> bool {
-        self.drained
-    }
-
-    /// Whether the peer's FIN was read, or is known to be what comes next.
-    pub(crate) fn is_near_end(&self) -> bool {
-        self.eof || self.end_near
+        self.dry
     }
 
     /// Whether nothing more will be read from the kernel.
@@ -291,34 +279,32 @@ impl<'a> Wire<'a> {
         self.bufs.start += n;
     }
 
-    /// Asks the kernel for more, within this visit's share, behind what is there; false when there is none for now.
+    /// Asks the kernel for more, within this visit's share, until it has none or there is no room behind what is there; false
+    /// when nothing came.
     fn fill(&mut self) -> bool {
         contain::fault("wire: fill");
         let link = &mut *self.link;
-        if !link.has_unread() || self.recvs == 0 {
-            return false;
-        }
         if self.bufs.start == self.bufs.end {
             (self.bufs.start, self.bufs.end) = (0, 0);
         }
-        let at = self.bufs.end;
-        match socket::recv(link.fd.as_fd(), &mut self.bufs.input[at..]) {
-            Ok(0) => link.eof = true,
-            Ok(n) => {
-                self.recvs -= 1;
-                // Less than asked for is all there was (epoll(7)); only an end may stand behind it.
-                link.drained = n < self.bufs.input.len() - at;
-                link.dry = link.drained && !link.end_near;
-                self.bufs.end += n;
-                return true;
+        let before = self.bufs.end;
+        while link.has_unread() && self.recvs > 0 && self.bufs.end < self.bufs.input.len() {
+            match socket::recv(link.fd.as_fd(), &mut self.bufs.input[self.bufs.end..]) {
+                Ok(0) => link.eof = true,
+                Ok(n) => self.bufs.end += n,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => link.dry = true,
+                    io::ErrorKind::Interrupted => {}
+                    _ => link.fail(&error),
+                },
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => (link.dry, link.drained) = (true, true),
-                io::ErrorKind::Interrupted => {}
-                _ => link.fail(&error),
-            },
+            self.recvs -= 1;
         }
-        false
+        if self.bufs.end == self.bufs.input.len() {
+            // That much is a visit's share.
+            self.recvs = 0;
+        }
+        self.bufs.end > before
     }
 }
 

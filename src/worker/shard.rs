@@ -25,6 +25,9 @@ thread_local! {
     static LOCAL: RefCell<Option<Box<Shard>>> = const { RefCell::new(None) };
 }
 
+/// How many connections may keep their buffers for records: about a megabyte's worth.
+const FEW: usize = 32;
+
 /// One worker's connections.
 pub(crate) struct Shard {
     lane: &'static Lane,
@@ -42,6 +45,8 @@ struct Inner {
     bufs: Buffers,
     pool: Pool,
     usual: Usual,
+    /// Connections that keep their buffers for records, the one that was asked last at the end.
+    warm: VecDeque<Key>,
     /// Connections to visit without an event.
     agenda: VecDeque<Key>,
     /// The same for those on their way up, whose steps cost more; they wait for the others.
@@ -56,6 +61,7 @@ impl Shard {
             bufs: Buffers::new(),
             pool: Pool::new(),
             usual: Usual::default(),
+            warm: VecDeque::new(),
             agenda: VecDeque::new(),
             newcomers: VecDeque::new(),
         };
@@ -169,6 +175,22 @@ impl Shard {
             conn.is_listed = false;
         }
         Some(key)
+    }
+
+    /// Lets a busy connection keep its buffers for records. Few do: others that were not busy meanwhile give theirs back.
+    pub(crate) fn keep_warm(&self, key: Key) {
+        let Inner { conns, warm, .. } = &mut *self.inner.borrow_mut();
+        if warm.len() >= FEW {
+            let Some(oldest) = warm.pop_front() else { return };
+            if conns.get_mut(oldest).is_some_and(|conn| !conn.cool_down()) {
+                // All are busy, as far as this look tells: the newcomer goes without.
+                return warm.push_back(oldest);
+            }
+        }
+        if let Some(conn) = conns.get_mut(key) {
+            conn.warm_up();
+            warm.push_back(key);
+        }
     }
 
     /// Takes over what other threads have left with a connection.

@@ -138,10 +138,10 @@ impl Turn {
         contain::fault("visit: settle");
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
-        let again = shard.step(key, &mut [], |conn, tools| {
+        let next = shard.step(key, &mut [], |conn, tools| {
             contain::fault("visit: interest");
             if conn.is_over() {
-                return false;
+                return (false, false);
             }
             let wanted = conn.wanted_interest();
             if wanted != conn.interest {
@@ -160,9 +160,13 @@ impl Turn {
                 }
                 conn.armed = deadline;
             }
-            conn.wants_visit()
+            (conn.wants_visit(), conn.wants_warmth())
         });
-        if again == Some(true) {
+        let (again, is_cold) = next.unwrap_or_default();
+        if is_cold {
+            shard.keep_warm(key);
+        }
+        if again {
             shard.list(key);
         }
     }

@@ -44,7 +44,8 @@ if [[ -z ${BALANCER_WORK:-} ]]; then
   build client tests/balancer/client.c -lssl -lcrypto
   build with_sockets tests/haproxy/with_sockets.c
   export BALANCER_WORK=$work
-  exec "$work/with_sockets" FRONT=127.0.0.1 ONE=127.0.0.1 TWO=127.0.0.1 THREE=127.0.0.1 -- bash tests/balancer/check.sh "$1"
+  exec "$work/with_sockets" FRONT=127.0.0.1 ONE=127.0.0.1 TWO=127.0.0.1 THREE=127.0.0.1 -- \
+    bash tests/balancer/check.sh "$1"
 fi
 
 # --- What runs -------------------------------------------------------------------------------------------------------
@@ -100,7 +101,8 @@ come_back() { # times
   local version
   resumed=()
   for version in "${versions[@]}"; do
-    timeout 120 "$work/client" "$version" "$FRONT_PORT" "$1" "$work/$version.session" >"$work/said" 2>"$work/client.log" ||
+    timeout 120 "$work/client" "$version" "$FRONT_PORT" "$1" "$work/$version.session" \
+      >"$work/said" 2>"$work/client.log" ||
       fail "a client was not served, $version: $(logs)"
     cat "$work/said" >>"$work/visits"
     resumed+=("$(sed -n 's/.* handshakes \([0-9]*\) resumed$/\1/p' "$work/said")")
@@ -169,6 +171,7 @@ kill -TERM "$haproxy_pid"
 eventually is_gone "$haproxy_pid" || fail 'HAProxy did not end on SIGTERM'
 for host in "${hosts[@]}"; do stop_host "$host"; done
 told=$(awk '{ all += $1; resumed += $3 } END { print all, resumed, 0 }' "$work/visits")
-counted=$(awk '/^counted/ { all += $2; resumed += $4; failed += $6 } END { print all, resumed, failed + 0 }' "$work"/[0-9]*.log)
+counted=$(awk '/^counted/ { all += $2; resumed += $4; failed += $6 } END { print all, resumed, failed + 0 }' \
+  "$work"/[0-9]*.log)
 [[ $told == "$counted" ]] || fail "handshakes, resumed and failed: the clients saw $told, the hosts counted $counted"
-say "$(haproxy -v | sed -n '1s/^\(HAProxy version [^ ]*\).*/\1/p'): of $counted handshakes, resumed and failed, the hosts counted each"
+say "$(haproxy -v | sed -n '1s/^\(HAProxy version [^ ]*\).*/\1/p'): the hosts have counted each handshake"

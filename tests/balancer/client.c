@@ -34,7 +34,8 @@ static SSL_CTX *context(const char *version)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     int number = strcmp(version, "tls1_2") == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
-    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, number) != 1 || SSL_CTX_set_max_proto_version(ctx, number) != 1)
+    if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, number) != 1
+        || SSL_CTX_set_max_proto_version(ctx, number) != 1)
         die("SSL_CTX_new");
     return ctx;
 }

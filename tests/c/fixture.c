@@ -139,7 +139,12 @@ static tlsloop_tls *self_signed(void)
     return tls;
 }
 
-struct fixture *fixture_start(struct options options)
+static void around(const struct fixture *f, bool inside)
+{
+    if (f->options.around) f->options.around(inside);
+}
+
+struct fixture *fixture_try_start(struct options options, int *code)
 {
     struct fixture *f = take_from_pool();
     tlsloop_callbacks callbacks = all_callbacks(&options.on);
@@ -156,14 +161,29 @@ struct fixture *fixture_start(struct options options)
     if (made) config.tls = made;
     if (!config.address) config.address = "127.0.0.1";
     if (host_wanted()) config.workers = TLSLOOP_HOST_DRIVEN;
-    CHECK_OK(tlsloop_server_start(&config, &f->server));
-    tlsloop_tls_free(made); /* the server keeps its own reference */
+    around(f, true);
+    *code = tlsloop_server_start(&config, &f->server);
+    around(f, false);
+    if (made) tlsloop_tls_free(made); /* the server keeps its own reference */
     /* The struct is copied too: a later look at the caller's would find this. */
     memset(&callbacks, 0, sizeof callbacks);
+    if (*code != TLSLOOP_OK) {
+        CHECK(f->server == NULL); /* out parameters are written on success only */
+        fixture_stopped(f);
+        return NULL;
+    }
 
     f->port = tlsloop_server_port(f->server);
     CHECK(f->port > 0 && f->port < 65536);
     host_begin(f);
+    return f;
+}
+
+struct fixture *fixture_start(struct options options)
+{
+    int code;
+    struct fixture *f = fixture_try_start(options, &code);
+    CHECK_OK(code);
     return f;
 }
 
@@ -183,7 +203,10 @@ void fixture_stop_grace(struct fixture *f, unsigned grace_ms)
     tlsloop_stats stats = fixture_stats(f);
     fixture_balanced(&stats);
     host_end(f);
-    CHECK_OK(tlsloop_server_stop(f->server, grace_ms));
+    around(f, true);
+    int code = tlsloop_server_stop(f->server, grace_ms);
+    around(f, false);
+    CHECK_OK(code);
     fixture_stopped(f);
 }
 

@@ -40,6 +40,7 @@ struct hooks {
 struct options {
     struct hooks on;
     void *context;                /* for the hooks */
+    void (*around)(bool inside);  /* told before and after each call of tlsloop's that the fixture makes, on its thread */
     tlsloop_server_config config; /* size, callbacks and user are the fixture's; tls NULL: made */
 };
 
@@ -84,6 +85,9 @@ struct fixture {
 /* Starts, or ends the case with the reason. Up to 8 at a time; a fixture is never freed, so that a
  * callback after its end is caught and not a wild pointer. */
 struct fixture *fixture_start(struct options options);
+
+/* The same, where a start may fail: NULL, and nothing is left. The code is tlsloop_server_start's. */
+struct fixture *fixture_try_start(struct options options, int *code);
 
 /* Stops without grace and checks the whole life. Peers must be closed before, their descriptors
  * count. */
@@ -136,6 +140,5 @@ void record_check_all(struct fixture *f);
 bool host_wanted(void);
 void host_begin(struct fixture *f);
 void host_end(struct fixture *f);                    /* for a case that polls or waits itself */
-struct host *host_start(tlsloop_server *server);     /* without hooks, for other fixtures' servers */
 
 #endif

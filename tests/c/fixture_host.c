@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 struct host {
-    tlsloop_server *server;
-    struct fixture *fixture; /* NULL: no hooks to run */
+    struct fixture *fixture;
     int leave; /* an eventfd */
     pthread_t thread;
 };
@@ -24,44 +23,43 @@ bool host_wanted(void)
     return getenv("TEST_HOST_DRIVEN") != NULL;
 }
 
+static int turn(struct host *host)
+{
+    void (*around)(bool inside) = host->fixture->options.around;
+    if (around) around(true);
+    int answer = tlsloop_server_poll(host->fixture->server, 0);
+    if (around) around(false);
+    return answer;
+}
+
 static void *run(void *argument)
 {
     struct host *host = argument;
-    const struct hooks none = { 0 }, *on = host->fixture ? &host->fixture->options.on : &none;
+    const struct hooks *on = &host->fixture->options.on;
     struct pollfd watched[2] = {
-        { .fd = tlsloop_server_fd(host->server), .events = POLLIN },
+        { .fd = tlsloop_server_fd(host->fixture->server), .events = POLLIN },
         { .fd = host->leave, .events = POLLIN },
     };
     CHECK(watched[0].fd >= 0);
     if (on->worker_start) on->worker_start(host->fixture, 0);
     while (watched[1].revents == 0) {
         CHECK(poll(watched, 2, -1) > 0);
-        if (watched[0].revents) CHECK(tlsloop_server_poll(host->server, 0) >= 0);
+        if (watched[0].revents) CHECK(turn(host) >= 0);
     }
     if (on->worker_stop) on->worker_stop(host->fixture, 0);
     return NULL;
 }
 
-static struct host *start(tlsloop_server *server, struct fixture *f)
+void host_begin(struct fixture *f)
 {
+    if (!host_wanted()) return;
     struct host *host = calloc(1, sizeof *host);
     CHECK(host != NULL);
-    host->server = server;
     host->fixture = f;
     host->leave = eventfd(0, EFD_CLOEXEC);
     CHECK(host->leave >= 0);
     CHECK(pthread_create(&host->thread, NULL, run, host) == 0);
-    return host;
-}
-
-struct host *host_start(tlsloop_server *server)
-{
-    return start(server, NULL);
-}
-
-void host_begin(struct fixture *f)
-{
-    if (host_wanted()) f->host = start(f->server, f);
+    f->host = host;
 }
 
 void host_end(struct fixture *f)

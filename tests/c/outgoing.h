@@ -1,4 +1,4 @@
-/* One conversation begun by tlsloop itself, by the blocking client or by a server that connects: the same story twice. */
+/* One conversation begun by tlsloop itself, by the blocking client or by a server that connects: one story twice. */
 #ifndef OUTGOING_H
 #define OUTGOING_H
 

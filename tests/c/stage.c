@@ -154,7 +154,7 @@ static struct stage *take_from_pool(struct options options, stage_hook hook)
     return stage;
 }
 
-struct fixture *stage_start(struct options options, stage_hook hook)
+struct fixture *stage_try_start(struct options options, stage_hook hook, int *code)
 {
     struct fixture *f = &take_from_pool(options, hook)->fixture;
     tlsloop_callbacks callbacks = all_callbacks(&options.on);
@@ -167,10 +167,25 @@ struct fixture *stage_start(struct options options, stage_hook hook)
     if (!config.address && config.listen_fd == 0) config.address = "127.0.0.1";
     if (config.address == stage_everywhere) config.address = NULL;
     if (host_wanted()) config.workers = TLSLOOP_HOST_DRIVEN;
-    CHECK_OK(tlsloop_server_start(&config, &f->server));
-    tlsloop_tls_free(made);
+    if (options.around) options.around(true);
+    *code = tlsloop_server_start(&config, &f->server);
+    if (options.around) options.around(false);
+    if (made) tlsloop_tls_free(made);
+    if (*code != TLSLOOP_OK) {
+        CHECK(f->server == NULL); /* out parameters are written on success only */
+        fixture_stopped(f);
+        return NULL;
+    }
     f->port = tlsloop_server_port(f->server);
-    if (host_wanted()) f->host = host_start(f->server);
+    host_begin(f);
+    return f;
+}
+
+struct fixture *stage_start(struct options options, stage_hook hook)
+{
+    int code;
+    struct fixture *f = stage_try_start(options, hook, &code);
+    CHECK_OK(code);
     return f;
 }
 

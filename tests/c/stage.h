@@ -17,6 +17,9 @@ typedef void (*stage_hook)(struct fixture *f, tlsloop_conn conn);
 struct fixture *stage_start(struct options options, stage_hook on_tls);
 extern const char stage_everywhere[]; /* as the address: NULL, and not 127.0.0.1 instead */
 
+/* The same, where a start may fail: NULL, and nothing is left. The code is tlsloop_server_start's. */
+struct fixture *stage_try_start(struct options options, stage_hook on_tls, int *code);
+
 unsigned stage_tls_ups(struct fixture *f); /* how many on_tls there were */
 
 /* Starts what cannot start: the code that tlsloop_server_start answers. */

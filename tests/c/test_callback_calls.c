@@ -316,8 +316,9 @@ static void in_on_log_on_the_calling_thread(void)
     struct fixture *f = fixture_start((struct options){ .on.log = warned, .config.tls = old });
     CHECK(tried['l']);
     tried['l'] = false;
+    /* A call that may be made under a lock which on_log takes as well leaves its lines to a worker. */
     CHECK_OK(tlsloop_server_set_tls(f->server, old));
-    CHECK(tried['l']);
+    EVENTUALLY(tried['l']);
     CHECK_EQ(f->warnings, 2);
     struct peer p = peer_connect(f->port);
     CHECK(peer_echo(&p, "goes on"));

@@ -225,8 +225,8 @@ enum { CROWD = 20 };
 struct batch {
     enum act act;
     pthread_mutex_t gate; /* the worker waits here until all peers have sent */
-    bool acted;
-    tlsloop_conn actor;
+    atomic_bool acted;
+    tlsloop_conn actor; /* set before it has acted */
 };
 
 static void hold_then_act(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
@@ -242,8 +242,8 @@ static void hold_then_act(struct fixture *f, tlsloop_conn conn, const void *data
     /* "gives B nothing more than its on_disconnect" */
     CHECK(!batch->acted || conn == batch->actor);
     if (batch->acted) return;
-    batch->acted = true;
     batch->actor = conn;
+    batch->acted = true;
     for (unsigned i = 0; i < CROWD + 1; i++) {
         tlsloop_conn other = fixture_conn(f, i);
         if (other != conn) act(other, batch->act);

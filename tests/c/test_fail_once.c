@@ -1,142 +1,46 @@
 /*
- * "Fail everything once: each system call of a connect–echo–close run fails in turn, and L06 holds
- * after each": whoever was accepted is reported once, the next peer is served, nothing is left over.
+ * "Fail everything once: each system call of a connect–echo–close run fails in turn, and L06 holds after
+ * each": whoever was accepted is reported once, the next peer is served, nothing is left over.
  *
- * The calls are interposed by this program and fail only on threads that are marked for it, so the
- * peers, which run on the main thread, are never hit.
+ * A run is a whole life: start, connect, handshake, echo, close, stop. Each use of each call in it fails with
+ * each error of its man page, until a run passes untouched; and then all uses from one on, for a while.
  */
 #define _GNU_SOURCE
 #include "fixture.h"
+#include "interpose.h"
 #include "measure.h"
 #include "peer.h"
+#include "stage.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-enum call { RECV, SEND, ACCEPT, EPOLL_CTL, EPOLL_WAIT, SETSOCKOPT, GETSOCKNAME, SHUTDOWN, READ, WRITE,
-            SOCKET, BIND, LISTEN, EPOLL_CREATE, EVENTFD, CALLS };
+/* More than a run makes by far; a loop that goes round and round makes more in no time. */
+enum { MOST_CALLS = 1000, MOST_USES = 200 };
 
-static const char *const names[CALLS] = {
-    "recv", "send", "accept4", "epoll_ctl", "epoll_wait", "setsockopt", "getsockname", "shutdown",
-    "read", "write", "socket", "bind", "listen", "epoll_create1", "eventfd",
-};
+static tlsloop_tls *policy;
 
-static _Thread_local bool marked;
-static atomic_int victim = -1; /* which call */
-static atomic_int countdown;   /* its how manieth use from now; 0: none */
-static atomic_int failure;
-
-static bool fails(enum call call)
-{
-    if (!marked || victim != (int)call || countdown == 0) return false;
-    if (--countdown > 0) return false;
-    errno = failure;
-    return true;
-}
-
-ssize_t recv(int fd, void *buf, size_t len, int flags)
-{
-    if (fails(RECV)) return -1;
-    return syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL);
-}
-
-ssize_t send(int fd, const void *buf, size_t len, int flags)
-{
-    if (fails(SEND)) return -1;
-    return syscall(SYS_sendto, fd, buf, len, flags, NULL, 0);
-}
-
-ssize_t read(int fd, void *buf, size_t len)
-{
-    if (fails(READ)) return -1;
-    return syscall(SYS_read, fd, buf, len);
-}
-
-ssize_t write(int fd, const void *buf, size_t len)
-{
-    if (fails(WRITE)) return -1;
-    return syscall(SYS_write, fd, buf, len);
-}
-
-int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict len, int flags)
-{
-    if (fails(ACCEPT)) return -1;
-    return (int)syscall(SYS_accept4, fd, address, len, flags);
-}
-
-int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
-{
-    if (fails(EPOLL_CTL)) return -1;
-    return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
-}
-
-int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout)
-{
-    if (fails(EPOLL_WAIT)) return -1;
-    return (int)syscall(SYS_epoll_pwait, epoll, events, room, timeout, NULL, 0);
-}
-
-int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
-{
-    if (fails(SETSOCKOPT)) return -1;
-    return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
-}
-
-int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict len)
-{
-    if (fails(GETSOCKNAME)) return -1;
-    return (int)syscall(SYS_getsockname, fd, address, len);
-}
-
-int shutdown(int fd, int how)
-{
-    if (fails(SHUTDOWN)) return -1;
-    return (int)syscall(SYS_shutdown, fd, how);
-}
-
-int socket(int domain, int type, int protocol)
-{
-    if (fails(SOCKET)) return -1;
-    return (int)syscall(SYS_socket, domain, type, protocol);
-}
-
-int bind(int fd, const struct sockaddr *address, socklen_t len)
-{
-    if (fails(BIND)) return -1;
-    return (int)syscall(SYS_bind, fd, address, len);
-}
-
-int listen(int fd, int backlog)
-{
-    if (fails(LISTEN)) return -1;
-    return (int)syscall(SYS_listen, fd, backlog);
-}
-
-int epoll_create1(int flags)
-{
-    if (fails(EPOLL_CREATE)) return -1;
-    return (int)syscall(SYS_epoll_create1, flags);
-}
-
-int eventfd(unsigned count, int flags)
-{
-    if (fails(EVENTFD)) return -1;
-    return (int)syscall(SYS_eventfd2, count, flags);
-}
-
-static atomic_uint marks;
-
-static void mark(struct fixture *f, unsigned worker)
+static void mark_worker(struct fixture *f, unsigned worker)
 {
     (void)f;
     (void)worker;
-    marked = true;
-    marks++;
+    if (!host_wanted()) interpose_marked = true;
+}
+
+static void mark_call(bool inside)
+{
+    interpose_marked = inside;
+}
+
+static struct fixture *start(unsigned workers, int *code)
+{
+    unsigned factor = check_time_factor();
+    return fixture_try_start((struct options){
+        .on.worker_start = mark_worker,
+        .around = mark_call,
+        .config = { .tls = policy, .workers = workers, .handshake_timeout_ms = 300 * factor,
+                    .close_timeout_ms = 300 * factor, .idle_timeout_ms = 300 * factor },
+    }, code);
 }
 
 /* One visitor; whether it was served to its end. */
@@ -149,116 +53,213 @@ static bool visit(struct fixture *f)
     return served;
 }
 
-/* The n-th use of the call fails in a visit. False: there are not so many. */
-static bool fail_in_a_visit(enum call call, int n, int error, bool harmless)
+static void fails_the_case(enum call call, int n, int error, const char *what)
 {
-    unsigned before = marks;
-    struct fixture *f = fixture_start((struct options){
-        .on.worker_start = mark,
-        .config = { .handshake_timeout_ms = 2000, .close_timeout_ms = 1000, .idle_timeout_ms = 2000 },
-    });
-    EVENTUALLY_EQ(marks, before + 1);
-    failure = error;
-    victim = (int)call;
-    countdown = n;
+    check_failed(__FILE__, __LINE__, "%s, use %d: %s: %s", interposed[call].name, n, strerror(error), what);
+}
+
+/* A start that failed says so, in errno's own words. */
+static void check_refusal(enum call call, int n, int error, int code)
+{
+    if (interpose_failed == 0) fails_the_case(call, n, error, "the start failed, and nothing had");
+    CHECK_EQ(code, TLSLOOP_ESYS);
+    CHECK_HAS(tlsloop_last_error(), strerror(error));
+}
+
+/* The n-th use of the call fails in a life. False: there are not so many. */
+static bool fail_in_a_life(enum call call, int n, int error, bool harmless)
+{
+    int code;
+    interpose_arm(call, n, error, false);
+    struct fixture *f = start(0, &code);
+    if (!f) {
+        check_refusal(call, n, error, code);
+        if (harmless) fails_the_case(call, n, error, tlsloop_last_error());
+        return interpose_disarm();
+    }
     bool served = visit(f);
-    bool reached = countdown == 0;
-    countdown = 0;
-    if (!served && harmless)
-        check_failed(__FILE__, __LINE__, "%s, use %d: %s ended the visit", names[call], n,
-                     strerror(error));
-    if (!served && !reached) check_failed(__FILE__, __LINE__, "not served, and nothing had failed");
+    if (!served && interpose_failed == 0) fails_the_case(call, n, error, "not served, and nothing had failed");
+    if (!served && harmless) fails_the_case(call, n, error, "the visit ended");
     EVENTUALLY_EQ(fixture_stats(f).open + fixture_stats(f).handshaking, 0);
-    if (!visit(f))
-        check_failed(__FILE__, __LINE__, "%s, use %d: after %s the next visitor is not served",
-                     names[call], n, strerror(error));
+    /* What fails later fails in the stop. */
+    if (interpose_failed > 0 && !visit(f)) fails_the_case(call, n, error, "the next visitor is not served");
     EVENTUALLY_EQ(fixture_stats(f).open, 0);
     fixture_stop(f);
-    return reached;
+    if (interpose_seen > MOST_CALLS) fails_the_case(call, n, error, "the loop spins");
+    return interpose_disarm();
 }
 
-static void each_use_fails(enum call call, int error, bool harmless)
+/* Under valgrind, where a life takes half a second, each use fails with one error: another each time. */
+static unsigned each_use_fails(enum call call, int error, int turn)
 {
-    int n = 1;
-    while (n < 60 && fail_in_a_visit(call, n, error, harmless)) n++;
-    if (n == 1)
-        printf("# %s is not used in a visit\n", names[call]);
+    unsigned failed = 0;
+    int step = check_time_factor() > 1 ? 5 : 1;
+    int n = 1 + turn % step;
+    for (; n < MOST_USES && fail_in_a_life(call, n, error, error == EINTR); n += step) failed++;
+    CHECK(n < MOST_USES);
+    return failed;
 }
 
-/* An interrupted call is tried again; nobody notices. */
-static void what_passes_is_not_noticed(void)
+static void begin(void)
 {
-    static const enum call calls[] = { RECV, SEND, ACCEPT, READ, WRITE, EPOLL_WAIT };
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) each_use_fails(calls[i], EINTR, true);
+    policy = stage_policy();
+    CHECK(!fail_in_a_life(CALLS, 1, 0, false)); /* pays for what is made once */
 }
 
-static void receiving_fails(void)
+static void each_error_of(const enum call *calls, size_t count)
 {
-    each_use_fails(RECV, ECONNRESET, false);
-    each_use_fails(RECV, ENOMEM, false);
-    each_use_fails(RECV, ETIMEDOUT, false);
-}
-
-static void sending_fails(void)
-{
-    each_use_fails(SEND, EPIPE, false);
-    each_use_fails(SEND, ENOBUFS, false);
-    each_use_fails(SEND, ECONNRESET, false);
-}
-
-static void what_the_kernel_lacks_memory_for(void)
-{
-    static const enum call calls[] = { EPOLL_CTL, SETSOCKOPT, GETSOCKNAME, SHUTDOWN };
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) each_use_fails(calls[i], ENOMEM, false);
-    each_use_fails(EPOLL_CTL, ENOSPC, false);
-    each_use_fails(SHUTDOWN, ENOTCONN, false);
-}
-
-/* The n-th use of the call fails in tlsloop_server_start. False: there are not so many. */
-static bool fail_in_start(const tlsloop_server_config *config, enum call call, int n)
-{
-    tlsloop_server *server = NULL;
-    marked = true;
-    failure = call == BIND ? EADDRINUSE : ENOMEM;
-    victim = (int)call;
-    countdown = n;
-    int answer = tlsloop_server_start(config, &server);
-    bool reached = countdown == 0;
-    countdown = 0;
-    marked = false;
-    if (answer == TLSLOOP_OK) {
-        CHECK_OK(tlsloop_server_stop(server, 0));
-        return reached;
+    begin();
+    size_t heap = measure_heap();
+    for (size_t i = 0; i < count; i++) {
+        const int *errors = interposed[calls[i]].errors;
+        unsigned failed = 0;
+        for (int e = 0; errors[e]; e++) failed += each_use_fails(calls[i], errors[e], e);
+        measure_heap_is_back(heap);
+        printf("# %s failed in %u lives\n", interposed[calls[i]].name, failed);
     }
-    CHECK(reached);
-    CHECK(server == NULL);
-    CHECK_EQ(answer, TLSLOOP_ESYS);
-    CHECK_HAS(tlsloop_last_error(), strerror(failure)); /* "errno's own words" */
-    return true;
+    tlsloop_tls_free(policy);
 }
 
-/* A start that fails at any of its steps leaves nothing behind. */
-static void starting_fails(void)
+#define EACH_ERROR_OF(...)                                   \
+    do {                                                     \
+        static const enum call calls[] = { __VA_ARGS__ };    \
+        each_error_of(calls, sizeof calls / sizeof *calls);  \
+    } while (0)
+
+static void l06_accepting_fails(void)
 {
-    tlsloop_callbacks none = TLSLOOP_CALLBACKS_INIT;
-    tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
-    tlsloop_tls *tls = tlsloop_tls_new();
-    CHECK(tls != NULL);
-    CHECK_OK(tlsloop_tls_add_self_signed(tls, "localhost"));
-    config.address = "127.0.0.1";
-    config.callbacks = &none;
-    config.tls = tls;
-    config.workers = 3;
-    fail_in_start(&config, SOCKET, 1); /* pays for what is made once */
-    unsigned descriptors = measure_descriptors(), threads = measure_threads();
-    for (enum call call = RECV; call < CALLS; call++) {
-        int n = 1;
-        while (n < 60 && fail_in_start(&config, call, n)) n++;
-        CHECK_EQ(measure_descriptors(), descriptors);
-        EVENTUALLY_EQ(measure_threads(), threads);
-    }
-    tlsloop_tls_free(tls);
+    EACH_ERROR_OF(ACCEPT4);
 }
 
-CHECK_MAIN(CASE(what_passes_is_not_noticed), CASE(receiving_fails), CASE(sending_fails),
-           CASE(what_the_kernel_lacks_memory_for), CASE(starting_fails))
+static void l06_receiving_fails(void)
+{
+    EACH_ERROR_OF(RECV);
+}
+
+static void l06_sending_fails(void)
+{
+    EACH_ERROR_OF(SEND);
+}
+
+/* "RESET: RST, or a failed write", also if the peer knows of nothing and stays. */
+static void l09_a_failed_write_is_a_reset(void)
+{
+    begin();
+    for (int e = 0; interposed[SEND].errors[e]; e++) {
+        int error = interposed[SEND].errors[e];
+        if (error == EAGAIN || error == EINTR) continue;
+        struct fixture *f = fixture_start((struct options){
+            .on.worker_start = mark_worker, .around = mark_call, .config.tls = policy });
+        struct peer p = peer_connect(f->port);
+        CHECK(peer_echo(&p, "before"));
+        interpose_arm(SEND, 1, error, false);
+        CHECK(peer_send(&p, "after", 5));
+        EVENTUALLY_EQ(f->disconnects, 1);
+        CHECK_EQ(f->reasons[TLSLOOP_REASON_RESET], 1);
+        CHECK_EQ(f->bytes, 11);
+        if (interpose_seen > 50) fails_the_case(SEND, 1, error, "the loop spins");
+        CHECK(interpose_disarm());
+        peer_close(&p);
+        fixture_stop(f);
+    }
+    tlsloop_tls_free(policy);
+}
+
+static void l06_waiting_fails(void)
+{
+    EACH_ERROR_OF(EPOLL_CREATE1, EPOLL_CTL, EPOLL_WAIT);
+}
+
+static void l06_waking_fails(void)
+{
+    EACH_ERROR_OF(EVENTFD, TIMERFD_CREATE, TIMERFD_SETTIME, READ, WRITE);
+}
+
+static void l06_sockets_fail(void)
+{
+    EACH_ERROR_OF(SOCKET, BIND, LISTEN, SETSOCKOPT, GETSOCKNAME, GETSOCKOPT, GETPEERNAME, SHUTDOWN, FCNTL, IOCTL);
+}
+
+static void l06_closing_fails(void)
+{
+    EACH_ERROR_OF(CLOSE);
+}
+
+static void l06_threads_fail(void)
+{
+    EACH_ERROR_OF(PTHREAD_CREATE, PTHREAD_SIGMASK);
+}
+
+/* A start that fails at any of its steps leaves nothing behind: neither descriptor nor thread. */
+static void starting_three_workers_fails(void)
+{
+    int code;
+    begin();
+    fixture_stop(start(3, &code)); /* so many names are made once, too */
+    size_t heap = measure_heap();
+    for (enum call call = 0; call < CALLS; call++) {
+        int error = interposed[call].errors[0];
+        for (int n = 1;; n++) {
+            interpose_arm(call, n, error, false);
+            struct fixture *f = start(3, &code);
+            if (f)
+                fixture_stop(f);
+            else
+                check_refusal(call, n, error, code);
+            if (!interpose_disarm()) break;
+        }
+    }
+    measure_heap_is_back(heap);
+    tlsloop_tls_free(policy);
+}
+
+/* For a while every use fails: no spin. Then the next visitor is served, and a stop under failures returns. */
+static void fail_for_a_while(enum call call, int error)
+{
+    int code;
+    struct fixture *f = start(0, &code);
+    CHECK_OK(code);
+    CHECK(visit(f));
+    EVENTUALLY_EQ(fixture_stats(f).open, 0);
+    interpose_arm(call, 1, error, true);
+    int fd = tcp_connect(f->port);
+    check_nap(50 * check_time_factor());
+    if (interpose_seen > 200) fails_the_case(call, 1, error, "the loop spins");
+    interpose_disarm();
+    close(fd);
+    if (!visit(f)) fails_the_case(call, 1, error, "the next visitor is not served");
+    EVENTUALLY_EQ(fixture_stats(f).open + fixture_stats(f).handshaking, 0);
+    if (call != WRITE) interpose_arm(call, 1, error, true);
+    fixture_stop(f);
+    interpose_disarm();
+}
+
+/*
+ * What the kernel never says for long. A connection whose accept fails by one of these is gone, and the next one
+ * is another; nobody is interrupted for ever; who is told EAGAIN is told so by mistake at most once.
+ */
+static bool lasts(enum call call, int error)
+{
+    static const int gone[] = { ECONNABORTED, EPROTO, EOPNOTSUPP, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+                                EHOSTUNREACH, ENETUNREACH };
+    for (size_t i = 0; call == ACCEPT4 && i < sizeof gone / sizeof *gone; i++)
+        if (gone[i] == error) return false;
+    /* A host that polls by itself, without a wait, waits by itself. */
+    return error != EINTR && error != EAGAIN && !(call == EPOLL_WAIT && host_wanted());
+}
+
+static void no_spin_while_a_call_fails(void)
+{
+    begin();
+    for (enum call call = 0; call < CALLS; call++) {
+        const int *errors = interposed[call].errors;
+        int step = check_time_factor() > 1 ? 4 : 1;
+        for (int e = 0; errors[e]; e++)
+            if (e % step == 0 && lasts(call, errors[e])) fail_for_a_while(call, errors[e]);
+    }
+    tlsloop_tls_free(policy);
+}
+
+CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails),
+           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
+           CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))

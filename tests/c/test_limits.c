@@ -16,6 +16,7 @@ static char log_text[1 << 15];
 static void write_down(struct fixture *f, int level, const char *line)
 {
     (void)f;
+    if (!strstr(line, "event=refused")) return;
     CHECK_EQ(level, TLSLOOP_LOG_DEBUG); /* whoever is refused by design is no reason for a warning */
     pthread_mutex_lock(&mutex);
     size_t used = strlen(log_text);
@@ -28,7 +29,7 @@ static unsigned logged(const char *peer, const char *limit)
 {
     char line[256];
     unsigned n = 0;
-    snprintf(line, sizeof line, "event=refused peer=%s by=\"%s\"\n", peer, limit);
+    snprintf(line, sizeof line, "event=refused peer=%s by=%s\n", peer, limit);
     pthread_mutex_lock(&mutex);
     for (const char *at = log_text; (at = strstr(at, line)) != NULL; at++) n++;
     pthread_mutex_unlock(&mutex);

@@ -179,7 +179,7 @@ static void l23_signals_land_on_host_threads(void)
         }
     }
     EVENTUALLY(signals_seen > 0);
-    CHECK_EQ(signals_elsewhere, 0);
+    if (!host_wanted()) CHECK_EQ(signals_elsewhere, 0); /* else the thread that polls is the host's, too */
     EVENTUALLY_EQ(f->disconnects, 4);
     fixture_stop(f);
 }

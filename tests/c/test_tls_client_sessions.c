@@ -1,6 +1,6 @@
 /*
- * "A client resumes by itself, per tlsloop_tls, host and port": nothing has to be asked for. For the blocking client and
- * for connections that a server begins; both keep their sessions in the tlsloop_tls.
+ * "A client resumes by itself, per tlsloop_tls, host and port": nothing has to be asked for. For the blocking client
+ * and for connections that a server begins; both keep their sessions in the tlsloop_tls.
  */
 #define _GNU_SOURCE
 #include "outgoing.h"

@@ -184,6 +184,7 @@ static void l38_why_a_client_is_refused(void)
     const struct identity *root = &c.root;
     struct identity other = keys_make((struct identity_spec){ .common_name = "other root" });
     struct identity middle = keys_make((struct identity_spec){ .issuer = root, .may_issue = 1 });
+    struct identity forger = keys_make((struct identity_spec){ .common_name = "root" });
     struct {
         struct identity who;
         int alert;
@@ -198,6 +199,7 @@ static void l38_why_a_client_is_refused(void)
           "certificate purpose" },
         { keys_make((struct identity_spec){ .issuer = &c.alice, .with_issuers = 1 }), SSL_AD_UNKNOWN_CA,
           "invalid CA certificate" },
+        { keys_make((struct identity_spec){ .issuer = &forger }), SSL_AD_DECRYPT_ERROR, "signature failure" },
     };
     struct fixture *f = policy_serve(asking(&c, TLSLOOP_VERIFY_OPTIONAL));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -6,7 +6,7 @@
 #include "outgoing.h"
 #include "policy.h"
 
-#include <openssl/x509_vfy.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +68,8 @@ static void names_and_addresses(void)
 /* L38: "a client without any policy refuses an unknown issuer", and one with a policy whatever else is wrong. */
 static void l38_servers_that_are_not_believed(void)
 {
-    struct identity root = keys_make((struct identity_spec){ 0 });
+    struct identity root = keys_make((struct identity_spec){ .common_name = "root" });
+    struct identity forger = keys_make((struct identity_spec){ .common_name = "root" });
     struct identity stranger = keys_make((struct identity_spec){ .names = "IP:127.0.0.1" });
     const struct {
         struct identity who;
@@ -77,9 +78,10 @@ static void l38_servers_that_are_not_believed(void)
         { stranger, "self-signed certificate" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &stranger }), "local issuer" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .expired = 1 }), "has expired" },
-        { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .not_yet = 1 }), "not yet valid" },
+        { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .not_yet = 1 }), "not yet" },
         { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &root, .usage = "clientAuth" }),
           "purpose" },
+        { keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &forger }), "signature failure" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fixture *f = policy_serve(policy_of(&cases[i].who));
@@ -176,6 +178,41 @@ static void the_trust_of_the_system(void)
     fixture_stop(f);
 }
 
+/* Where distributions have what they believe. */
+static const char *system_bundle(void)
+{
+    static const char *const places[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                                          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (access(places[i], R_OK) == 0) return places[i];
+    check_skip("this machine believes nobody");
+}
+
+/* The system's authorities are found without anybody's help, whichever OpenSSL is inside: a certificate that claims to
+ * be of one of them is told from one of an issuer that nobody knows. */
+static void the_authorities_of_the_distribution(void)
+{
+    X509 *authority = keys_load_certificate(system_bundle());
+    bool is_rsa = EVP_PKEY_is_a(X509_get0_pubkey(authority), "RSA"); /* an issuer has the right kind of key */
+    X509_free(authority);
+    struct identity liar = keys_make((struct identity_spec){ .kind = is_rsa ? KEYS_RSA : KEYS_EC });
+    snprintf(liar.chain, sizeof liar.chain, "%s", system_bundle());
+    struct identity who = keys_make((struct identity_spec){ .names = "IP:127.0.0.1", .issuer = &liar });
+    CHECK(unsetenv("SSL_CERT_FILE") == 0 && unsetenv("SSL_CERT_DIR") == 0);
+    struct fixture *f = policy_serve(policy_of(&who));
+    for (size_t d = 0; d < 2; d++) {
+        struct outgoing o = { .door = doors[d], .port = f->port, .tls = policy_new() };
+        CHECK_OK(tlsloop_tls_set_verify(o.tls, TLSLOOP_VERIFY_NONE));
+        CHECK_OK(tlsloop_tls_set_trust_file(o.tls, NULL));
+        int verdict = welcome_once(o).verify_result;
+        if (verdict != X509_V_ERR_CERT_HAS_EXPIRED) CHECK_EQ(verdict, X509_V_ERR_CERT_SIGNATURE_FAILURE);
+        o.tls = NULL;
+        outgoing_refused(o, TLSLOOP_EVERIFY, "127.0.0.1");
+    }
+    all_have_left(f, 4);
+    fixture_stop(f);
+}
+
 /* Who asks nobody does not read the files of all authorities; who names the system's trust may look at the verdict. */
 static void verify_none_reads_no_trust(void)
 {
@@ -229,5 +266,5 @@ static void a_certificate_of_its_own(void)
 }
 
 CHECK_MAIN(CASE(names_and_addresses), CASE(l38_servers_that_are_not_believed), CASE(revoked_servers), CASE(pins),
-           CASE(pins_that_are_none), CASE(the_trust_of_the_system), CASE(verify_none_reads_no_trust),
-           CASE(a_certificate_of_its_own))
+           CASE(pins_that_are_none), CASE(the_trust_of_the_system), CASE(the_authorities_of_the_distribution),
+           CASE(verify_none_reads_no_trust), CASE(a_certificate_of_its_own))

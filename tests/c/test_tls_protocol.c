@@ -81,7 +81,8 @@ static void versions_that_cannot_be_had(void)
 static void old_suites_are_refused(void)
 {
     static const char *const old[] = {
-        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-SHA", "DHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-SHA",
+        "DHE-RSA-AES128-GCM-SHA256",
     };
     struct fixture *f = serve_defaults();
     for (size_t i = 0; i < sizeof old / sizeof *old; i++)

@@ -3,6 +3,7 @@
  * old set whole and names the file; given good ones, new handshakes use them at once and no connection ends."
  */
 #define _GNU_SOURCE
+#include "dial.h"
 #include "measure.h"
 #include "policy.h"
 #include "stage.h"
@@ -104,6 +105,38 @@ static void in_the_middle_of_a_handshake(void)
     CHECK_SHOWN(&silent, &new);
     peer_leave(&read);
     peer_leave(&silent);
+    fixture_stop(f);
+}
+
+static void start_tls(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    struct record r;
+    CHECK(fixture_find(f, conn, &r));
+    CHECK_OK(tlsloop_conn_send(conn, data, len));
+    if (r.bytes == 1) CHECK_OK(tlsloop_conn_start_tls(conn));
+}
+
+/* Behind STARTTLS the handshake begins later than the connection, and so does the policy. */
+static void before_starttls(void)
+{
+    struct identity old = local(KEYS_EC), new = local(KEYS_EC);
+    tlsloop_tls *tls = policy_of(&old);
+    struct fixture *f = stage_start((struct options){
+        .on.data = start_tls, .config = { .mode = TLSLOOP_MODE_STARTTLS, .tls = tls } }, NULL);
+    tlsloop_tls_free(tls);
+    struct peer first = visitor_open(f->port, (struct visitor){ 0 });
+    struct peer second = visitor_open(f->port, (struct visitor){ 0 });
+    EVENTUALLY_EQ(f->connects, 2);
+    CHECK(tcp_send(first.fd, "1", 1) && dial_expect(first.fd, "1"));
+    CHECK(peer_handshake(&first) && peer_echo(&first, "old"));
+    CHECK_SHOWN(&first, &old);
+    policy_reload(f, policy_of(&new));
+    CHECK(tcp_send(second.fd, "2", 1) && dial_expect(second.fd, "2"));
+    CHECK(peer_handshake(&second) && peer_echo(&second, "new"));
+    CHECK_SHOWN(&second, &new);
+    CHECK(peer_echo(&first, "still here"));
+    peer_leave(&first);
+    peer_leave(&second);
     fixture_stop(f);
 }
 
@@ -272,6 +305,6 @@ static void many_threads_many_times(void)
     fixture_stop(load.f);
 }
 
-CHECK_MAIN(CASE(l34_under_load), CASE(in_the_middle_of_a_handshake), CASE(l34_bad_sets_change_nothing),
-           CASE(l34_half_written), CASE(what_no_server_can_use), CASE(a_policy_in_use_is_frozen),
-           CASE(from_inside_a_callback), CASE(many_threads_many_times))
+CHECK_MAIN(CASE(l34_under_load), CASE(in_the_middle_of_a_handshake), CASE(before_starttls),
+           CASE(l34_bad_sets_change_nothing), CASE(l34_half_written), CASE(what_no_server_can_use),
+           CASE(a_policy_in_use_is_frozen), CASE(from_inside_a_callback), CASE(many_threads_many_times))

@@ -76,7 +76,7 @@ fn run(policy: &Arc<Policy>, scene: Scene, workers: Workers, n: u64) -> Option<&
     let descriptors = descriptors();
     let stage = Stage::set(policy, scene, workers);
     let mut bystander = stage.connect().expect("nothing panics yet");
-    echo(&mut bystander).expect("nothing panics yet");
+    stage::expect(&mut bystander, b"last post", b"taken").expect("nothing panics yet");
     faults::arm(n);
     let played = stage.play().err();
     let left = faults::pause();

@@ -64,20 +64,24 @@ impl Program {
                 let program = self.clone();
                 let elsewhere = move || {
                     program.or_abort(id, send(id, b"sent"));
-                    program.post(id);
+                    program.post(id, 1);
                 };
                 thread::spawn(elsewhere).join().expect("no panic crosses");
+            }
+            b"last post" => {
+                self.post(id, 3_600_000);
+                self.or_abort(id, send(id, b"taken"));
             }
             data => self.or_abort(id, send(id, data)),
         }
     }
 
-    fn post(self: &Arc<Program>, id: Id) {
+    fn post(self: &Arc<Program>, id: Id, ms: u32) {
         // Before the call, because the function may run before it returns.
         self.accepted.fetch_add(1, Ordering::SeqCst);
         let arg = Arc::into_raw(self.clone());
         // SAFETY: `posted` takes a reference to a program, and this one is given to it alone.
-        let code = unsafe { tlsloop_conn_post_after(id.to_u64(), 1, Some(posted), arg.cast_mut().cast()) };
+        let code = unsafe { tlsloop_conn_post_after(id.to_u64(), ms, Some(posted), arg.cast_mut().cast()) };
         if code != 0 {
             self.accepted.fetch_sub(1, Ordering::SeqCst);
             // SAFETY: what was not taken does not run, so the reference is still ours.
@@ -90,7 +94,9 @@ impl Program {
     fn or_abort(&self, id: Id, code: c_int) {
         if code != 0 {
             self.record.note(&last_error());
-            tlsloop_conn_abort(id.to_u64());
+            if tlsloop_conn_abort(id.to_u64()) != 0 {
+                self.record.note(&last_error());
+            }
         }
     }
 }

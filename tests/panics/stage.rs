@@ -173,8 +173,12 @@ impl Stage {
             // Nobody listens once the test has failed.
             let _ = tell.send(());
         });
-        // Its end, of whatever kind.
-        let _ = bystander.recv(&mut [0]);
+        // Its end, of whatever kind, as long as it does not wait in vain.
+        let end_of_bystander = bystander.recv(&mut [0]);
+        assert!(
+            !end_of_bystander.is_err_and(|error| error.code() == Code::TimedOut),
+            "{what}: nobody ends the bystander"
+        );
         drop(bystander);
         assert!(told.recv_timeout(PATIENCE).is_ok(), "{what}: the stop does not return");
         end.join().expect("no panic crosses");
@@ -195,7 +199,8 @@ pub fn echo(client: &mut Client) -> Result<()> {
     expect(client, b"ping", b"ping")
 }
 
-fn expect(client: &mut Client, question: &[u8], answer: &[u8]) -> Result<()> {
+/// A question and the answer that it has to have.
+pub fn expect(client: &mut Client, question: &[u8], answer: &[u8]) -> Result<()> {
     client.send(question)?;
     let mut got = Vec::new();
     let mut room = [0; 64];

@@ -60,7 +60,8 @@ pub struct tlsloop_callbacks {
         ),
     >,
     /// One line for the log, without a line end, valid until the callback returns. `level` is one of
-    /// TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call.
+    /// TLSLOOP_LOG_*. Any worker may run it, several at once, and also a thread that is inside a call. Calls that
+    /// it makes write no lines to it.
     pub on_log: Option<unsafe extern "C" fn(level: c_int, line: *const c_char, user: *mut c_void)>,
     /// A worker's thread begins; on that thread, before any other callback there.
     pub on_worker_start: Option<unsafe extern "C" fn(worker: c_uint, user: *mut c_void)>,

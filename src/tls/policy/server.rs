@@ -9,7 +9,9 @@ use super::alpn::Protocols;
 use super::identity::Identity;
 use super::names::{Names, names_of};
 use super::settings::{Settings, Trust, Verify};
+use super::tickets::TicketKeys;
 use crate::error::{Error, Result};
+use crate::sys::pipe::without_sigpipe;
 use crate::tls::raw::{Alpn, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey};
 
 /// The request for a client's certificate names the trusted issuers in a list of at most 64 KiB (RFC 8446 4.2.4); with more
@@ -30,7 +32,7 @@ impl ServerContext {
             return Err(Error::invalid("tls: a server needs a certificate, and none was added"));
         };
         let demand = demand(settings)?;
-        let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings)))?;
+        let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings)?))?;
         first.install(&mut ctx)?;
         if !others.is_empty() {
             ctx.choose_by_hello();
@@ -45,9 +47,7 @@ impl ServerContext {
                 ctx.require_alpn();
             }
         }
-        if !settings.ticket_keys.is_empty() {
-            ctx.use_ticket_keys();
-        }
+        ctx.use_ticket_keys();
         Ok(ServerContext { ctx, identities })
     }
 
@@ -124,24 +124,24 @@ struct ServerHooks {
     /// The place of a certificate by the address of its object.
     places: HashMap<usize, usize>,
     alpn: Option<Protocols>,
-    ticket_keys: Arc<Vec<TicketKey>>,
+    ticket_keys: TicketKeys,
     key_log: Option<Arc<File>>,
 }
 
 impl ServerHooks {
-    fn new(settings: &Settings) -> ServerHooks {
+    fn new(settings: &Settings) -> Result<ServerHooks> {
         let identities = settings.identities.clone();
         let names = Names::new(identities.iter().map(|own| (own.kind, names_of(&own.leaf))));
         let places = identities.iter().enumerate().map(|(i, own)| (own.leaf.address(), i)).collect();
-        ServerHooks {
+        Ok(ServerHooks {
             siblings: names.siblings(0),
             names,
             places,
             identities,
             alpn: settings.alpn.clone(),
-            ticket_keys: Arc::clone(&settings.ticket_keys),
+            ticket_keys: TicketKeys::new(&settings.ticket_keys)?,
             key_log: settings.key_log.clone(),
-        }
+        })
     }
 
     fn takes(&self, hello: &Hello, place: usize) -> bool {
@@ -174,8 +174,8 @@ impl Hooks for ServerHooks {
         self.alpn.as_ref().map_or(Alpn::Nothing, |protocols| protocols.choose(offered))
     }
 
-    fn ticket_keys(&self) -> &[TicketKey] {
-        &self.ticket_keys
+    fn ticket_keys(&self) -> Arc<Vec<TicketKey>> {
+        self.ticket_keys.current()
     }
 
     fn key_log(&self, line: &[u8]) {
@@ -184,9 +184,9 @@ impl Hooks for ServerHooks {
 }
 
 /// Appends one line in one write, so that lines of several threads do not mix. A full disk must not end
-/// connections, so what fails is lost.
+/// connections, nor a pipe that nobody reads the program, so what fails is lost.
 pub(super) fn append_line(file: Option<&File>, line: &[u8]) {
     if let Some(mut file) = file {
-        let _lost = file.write_all(&[line, b"\n"].concat());
+        let _lost = without_sigpipe(|| file.write_all(&[line, b"\n"].concat()));
     }
 }

@@ -85,7 +85,7 @@ pub(super) struct Settings {
     pub(super) suites: Option<String>,
     pub(super) groups: Option<String>,
     pub(super) alpn: Option<Protocols>,
-    /// Without any, each policy has random ones.
+    /// From files. Without any, each policy makes its own.
     pub(super) ticket_keys: Arc<Vec<TicketKey>>,
     pub(super) key_log: Option<Arc<File>>,
 }

@@ -46,6 +46,8 @@ unsafe extern "C" {
     pub(super) fn SSL_get_client_ciphers(ssl: *const SSL) -> *mut stack_st_SSL_CIPHER;
     pub(super) fn SSL_CIPHER_get_auth_nid(cipher: *const SSL_CIPHER) -> c_int;
     pub(super) fn SSL_check_chain(ssl: *mut SSL, x: *mut X509, key: *mut EVP_PKEY, chain: *mut stack_st_X509) -> c_int;
+    pub(super) fn SSL_free_buffers(ssl: *mut SSL) -> c_int;
+    pub(super) fn SSL_rstate_string(ssl: *const SSL) -> *const c_char;
     pub(super) fn SSL_get_servername(ssl: *const SSL, kind: c_int) -> *const c_char;
     pub(super) fn SSL_group_to_name(ssl: *mut SSL, id: c_int) -> *const c_char;
     pub(super) fn SSL_SESSION_dup(session: *const SSL_SESSION) -> *mut SSL_SESSION;

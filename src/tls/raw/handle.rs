@@ -178,6 +178,7 @@ pub(super) fn no_memory(what: &str) -> Error {
 }
 
 /// Bytes that are overwritten before their memory is given back: keys and passwords.
+#[derive(Clone)]
 pub(crate) struct Secret(Vec<u8>);
 
 impl Secret {

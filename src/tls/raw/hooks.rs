@@ -5,7 +5,7 @@
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use openssl_sys as ffi;
 
@@ -38,9 +38,9 @@ pub(crate) trait Hooks: Send + Sync {
         Alpn::Nothing
     }
 
-    /// The keys of tickets: the first encrypts, all decrypt.
-    fn ticket_keys(&self) -> &[TicketKey] {
-        &[]
+    /// The keys of tickets as of now: the first encrypts, all decrypt.
+    fn ticket_keys(&self) -> Arc<Vec<TicketKey>> {
+        Arc::default()
     }
 
     /// A client was given a session that it may resume.

@@ -1,16 +1,15 @@
 //! One TLS connection of OpenSSL's: clear the error queue, call, translate.
 
-use std::ffi::c_int;
-use std::ptr::NonNull;
+use std::ffi::{CStr, c_int};
+use std::ptr::{self, NonNull};
 
 use openssl_sys as ffi;
 
 use super::bio::{self, Transport};
 use super::ctx::SslCtx;
-use super::decl;
 use super::handle::no_memory;
 use super::verify::verdict_words;
-use super::{clear_errors, drain_errors};
+use super::{clear_errors, decl, drain_errors};
 use crate::contain;
 use crate::error::{Code, Error, Result};
 
@@ -85,6 +84,25 @@ impl Ssl {
         })
     }
 
+    /// Whether the buffers for records stay when they are empty. If not, they are given back at once; those that hold a part
+    /// of a record, when OpenSSL is done with it.
+    pub(crate) fn keep_buffers(&mut self, keep: bool) {
+        let ssl = self.as_ptr();
+        let mode = ffi::SSL_MODE_RELEASE_BUFFERS;
+        // SAFETY: `ssl` is alive; SSL_set_mode(3) and SSL_clear_mode(3) are these two controls. Buffers are freed only when
+        // no byte of a record is in them: OpenSSL before 3.0.14 does not see that for itself (CVE-2024-4741).
+        unsafe {
+            if keep {
+                ffi::SSL_ctrl(ssl, SSL_CTRL_CLEAR_MODE, mode, ptr::null_mut());
+                return;
+            }
+            ffi::SSL_ctrl(ssl, SSL_CTRL_MODE, mode, ptr::null_mut());
+            if ffi::SSL_pending(ssl) == 0 && CStr::from_ptr(decl::SSL_rstate_string(ssl)) == c"RH" {
+                decl::SSL_free_buffers(ssl);
+            }
+        }
+    }
+
     fn step(&mut self, transport: &mut dyn Transport, call: impl FnOnce(*mut ffi::SSL) -> c_int) -> Answer {
         clear_errors();
         let ssl = self.as_ptr();
@@ -113,10 +131,12 @@ impl Ssl {
 
     fn failure(&self) -> Error {
         let verdict = self.verify_result();
+        // The handshake's own words come last: below them may stand those of a signature that did not fit.
         // SAFETY: touches only the calling thread's error queue.
-        let reason = unsafe { decl::ERR_peek_error() } & REASON_MASK;
+        let code = unsafe { ffi::ERR_peek_last_error() };
+        let refused = ffi::ERR_GET_LIB(code) == ERR_LIB_SSL && ffi::ERR_GET_REASON(code) == CERTIFICATE_VERIFY_FAILED;
         let words = drain_errors();
-        if verdict != ffi::X509_V_OK && reason == CERTIFICATE_VERIFY_FAILED {
+        if verdict != ffi::X509_V_OK && refused {
             return Error::new(
                 Code::Verify,
                 format!("the peer's certificate is not trusted: {}", verdict_words(verdict)),
@@ -133,7 +153,10 @@ impl Drop for Ssl {
     }
 }
 
-/// ERR_GET_REASON of OpenSSL 3: the reason is in the low 23 bits.
-const REASON_MASK: std::ffi::c_ulong = 0x7f_ffff;
+const SSL_CTRL_MODE: c_int = 33;
+const SSL_CTRL_CLEAR_MODE: c_int = 78;
+
+/// The part of OpenSSL that speaks of TLS.
+const ERR_LIB_SSL: c_int = 20;
 /// SSL_R_CERTIFICATE_VERIFY_FAILED.
-const CERTIFICATE_VERIFY_FAILED: std::ffi::c_ulong = 134;
+const CERTIFICATE_VERIFY_FAILED: c_int = 134;

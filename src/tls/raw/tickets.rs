@@ -10,6 +10,7 @@ use super::{SslCtx, clear_errors, contain, decl, hooks};
 
 /// A key for tickets. The encryption is AES-CBC, of 128 or 256 bits by the length of its key, and the
 /// seal HMAC-SHA-256 (RFC 5077 4).
+#[derive(Clone)]
 pub(crate) struct TicketKey {
     /// Stands in front of each ticket in plain, to find the key again.
     pub(crate) name: [u8; 16],
@@ -17,6 +18,27 @@ pub(crate) struct TicketKey {
     pub(crate) aes: Secret,
     /// 16 or 32 bytes.
     pub(crate) hmac: Secret,
+}
+
+impl TicketKey {
+    /// A new one of the longer kind; `None` if OpenSSL has no random bytes.
+    pub(crate) fn random() -> Option<TicketKey> {
+        let mut name = [0; 16];
+        name.copy_from_slice(random_bytes(16)?.bytes());
+        Some(TicketKey { name, aes: random_bytes(32)?, hmac: random_bytes(32)? })
+    }
+}
+
+fn random_bytes(len: c_int) -> Option<Secret> {
+    super::init();
+    clear_errors();
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    // SAFETY: room for `len` bytes.
+    let done = unsafe { ffi::RAND_priv_bytes(bytes.as_mut_ptr(), len) } == 1;
+    if !done {
+        clear_errors();
+    }
+    done.then(|| Secret::new(bytes))
 }
 
 /// How a ticket becomes of use.
@@ -27,7 +49,7 @@ enum Use {
 }
 
 impl SslCtx {
-    /// Takes the keys of tickets from [`hooks::Hooks::ticket_keys`], instead of random ones.
+    /// Takes the keys of tickets from [`hooks::Hooks::ticket_keys`]. OpenSSL's own would be the same for ever.
     pub(crate) fn use_ticket_keys(&mut self) {
         // SAFETY: a live context that is not shared yet, and a function that lives as long.
         unsafe { decl::SSL_CTX_set_tlsext_ticket_key_evp_cb(self.as_ptr(), Some(ticket_key)) };

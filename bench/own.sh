@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Measures what concerns tlsloop alone: start of a server, sends from other threads, memory of its own, two workers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=bench/common.sh
+source bench/common.sh
+
+build load tlsloop-system own_start own_send own_idle
+python3 bench/runner/own.py "$out"
