@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Holds README.md and docs to the truth: the README's first program is readme_echo.c, which is tested with the other
+# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; every link
+# within the project leads somewhere.
+#
+#   scripts/check_docs.sh DIRECTORY      DIRECTORY holds libtlsloop.so
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+# shellcheck source=scripts/c_blocks.sh
+source scripts/c_blocks.sh
+
+[[ $# -eq 1 ]] || fail 'usage: scripts/check_docs.sh DIRECTORY'
+library=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+texts=(README.md docs/*.md)
+
+# Each block of C becomes a file, without its fences: TEXT.N.c
+for text in "${texts[@]}"; do
+  awk -v base="$work/${text##*/}" '
+    /^```/ { file = ($0 == "```c") ? base "." ++count ".c" : ""; next }
+    file != "" { print > file }' "$text"
+done
+diff c_examples/readme_echo.c "$work/README.md.1.c" >&2 ||
+  fail 'the program in README.md (right) is not c_examples/readme_echo.c (left)'
+
+# Programs of other libraries stand there to be compared. Without these there is nothing to hold them against.
+for source in "$work"/*.c; do
+  if grep -q '^#include <event2/' "$source" && ! echo '#include <event2/event.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
+    say "left out, because libevent's headers are missing: ${source##*/}"
+    rm "$source"
+  fi
+done
+compile_blocks "$work" "$library"
+
+# "TLSLOOP_REASON_..." and "tlsloop_conn_*" stand for many names and are not names themselves. Besides the header, the
+# build has names of its own, and what Prometheus is shown.
+names() { grep -ohE '(tlsloop|TLSLOOP)_[A-Za-z0-9_]+[.*]*' "$@" | grep -v '_[.*]*$' | sed 's/[.*]*$//' | sort -u; }
+names "${texts[@]}" >"$work/names"
+[[ -s $work/names ]] || fail 'no text names a function'
+names include/tlsloop.h CMakeLists.txt tests/CMakeLists.txt c_examples/prometheus.c >"$work/known"
+echo TLSLOOP_LOG >>"$work/known"
+sort -o "$work/known" "$work/known"
+unknown=$(comm -23 "$work/names" "$work/known")
+[[ -z $unknown ]] || fail "the texts name what tlsloop does not have: $(echo "$unknown" | tr '\n' ' ')"
+
+for text in "${texts[@]}"; do
+  for link in $(grep -oE '\]\([^)# ]+' "$text" | sed 's/^](//' | grep -vE '^[a-z]+:' || true); do
+    [[ -e $(dirname "$text")/$link ]] || fail "$text leads to $link, which is not there"
+  done
+done
+say "the texts say nothing that is not so: ${texts[*]}"
