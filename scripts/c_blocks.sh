@@ -11,7 +11,7 @@ compile_blocks() { # directory, directory of libtlsloop.so or nothing
     # shellcheck disable=SC2086 # CC may hold flags, as it may for make
     ${CC:-cc} "${flags[@]}" -c -o "${source%.c}.o" "$source" || fail "${source##*/} does not compile"
     if [[ -n ${2:-} ]] && grep -q "^int main(" "$source" && grep -q "tlsloop.h" "$source"; then
-      libraries=(-L"$2" -ltlsloop -lpthread -Wl,-rpath,"$2")
+      libraries=(-L"$2" -ltlsloop -lpthread "-Wl,-rpath,$2")
       ! grep -q '^#include <event2/' "$source" || libraries+=(-levent)
       # shellcheck disable=SC2086
       ${CC:-cc} -o "${source%.c}" "${source%.c}.o" "${libraries[@]}" ||
