@@ -42,6 +42,7 @@ done
 # Two leave while everybody speaks; the others go on listening.
 exec 11>&- 12>&-
 wait "${guests[0]}" "${guests[1]}" || true
+guests=("${guests[@]:2}") # whose numbers are still theirs
 eventually heard 4 'Dan: line [0-9]\{3\}' || fail 'the last guest hears no more'
 kill -TERM "$server"
 wait "$server" || fail "the server ended badly: $(cat "$work/complaint")"
