@@ -26,7 +26,7 @@ const MOST: u64 = 2000;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn each_step_panics_and_nobody_else_suffers() {
+fn l24_each_step_panics_and_nobody_else_suffers() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     faults::spare_this_thread();
     let policy = policy();
@@ -47,7 +47,7 @@ fn each_step_panics_and_nobody_else_suffers() {
 
 /// The blocking client: the call that meets a defect says so, every later one too, and the server serves on.
 #[test]
-fn a_client_that_met_a_defect_is_of_no_use_and_can_be_closed() {
+fn l24_a_client_that_met_a_defect_is_of_no_use_and_can_be_closed() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let stage = Stage::set_spared(&policy());
     let mut n = 1;
