@@ -14,8 +14,6 @@ tree=$out/work/source/$name
 rm -rf "$out/work/source"
 mkdir -p "$tree"
 git ls-files -z -- ':!.ci' | xargs -0 cp --parents -t "$tree"
-# The manual is generated; whoever builds from the archive needs no tool for it.
-[[ ! -d build/man ]] || (mkdir -p "$tree/build" && cp -r build/man "$tree/build/man")
 
 cd "$tree"
 cargo vendor --locked --versioned-dirs vendor >"$out/work/vendor.toml" 2>"$out/work/vendor.log" ||
