@@ -221,11 +221,15 @@ static void exit_beside_calls(int socket, void *unused)
 {
     (void)unused;
     begin(socket);
-    tlsloop_tls *trusting = tlsloop_tls_new();
+    /* Static, so that nobody takes for lost what threads still have at the end. */
+    static tlsloop_tls *trusting;
+    static tlsloop_client *clients[2];
+    trusting = tlsloop_tls_new();
     CHECK_OK(tlsloop_tls_set_verify(trusting, TLSLOOP_VERIFY_NONE));
     struct fixture *waiting = fixture_start((struct options){ .config.workers = 2 });
     struct fixture *stopping = fixture_start((struct options){ .on.disconnect = no_disconnect, .config.workers = 2 });
-    tlsloop_client *clients[2] = { connected_client(waiting, trusting), connected_client(stopping, trusting) };
+    clients[0] = connected_client(waiting, trusting);
+    clients[1] = connected_client(stopping, trusting);
     tlsloop_conn ending = fixture_conn(stopping, 0);
     host_end(stopping);
     in_a_thread(receive_for_ever, clients[0]);
