@@ -25,7 +25,7 @@ demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 glib-headers libuv-headers'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 counts="$demo binutils python3 valgrind strace"
 
@@ -90,6 +90,7 @@ present() {
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
     stunnel) have stunnel4 || have stunnel ;;
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
+    glib-headers) pkg-config --exists glib-2.0 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
     python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;; # Debian keeps half of it in another package
@@ -112,6 +113,7 @@ describe() {
     gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
+    glib-headers) echo 'the development files of GLib' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
     python-venv) echo "Python's module venv, for sslyze" ;;
@@ -161,6 +163,9 @@ package() { # manager, item
     apt-get:stunnel) echo stunnel4 ;;
     apt-get:libevent-headers | apk:libevent-headers) echo libevent-dev ;;
     *:libevent-headers) echo libevent-devel ;;
+    apt-get:glib-headers) echo libglib2.0-dev ;;
+    apk:glib-headers) echo glib-dev ;;
+    *:glib-headers) echo glib2-devel ;;
     apt-get:libuv-headers) echo libuv1-dev ;;
     apk:libuv-headers) echo libuv-dev ;;
     *:libuv-headers) echo libuv-devel ;;

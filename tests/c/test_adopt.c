@@ -90,6 +90,7 @@ static void comes_and_goes(struct options options, bool secure)
     else close(ends[0]);
     CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_PEER);
     EVENTUALLY(is_closed(ends[1])); /* it "passes to the server" */
+    EVENTUALLY_EQ(fixture_stats(f).open, 0);
     check_counted_once(f);
     fixture_stop(f);
 }
