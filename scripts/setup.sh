@@ -26,7 +26,7 @@ install="$lib cmake"
 lint="$lib shellcheck"
 man='bash mandoc'
 test_needs="$demo cmake binutils"
-test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb'
+test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb glib-headers libuv-headers'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
 package="$install openssl binutils xz python-venv perl dpkg-buildpackage debhelper lintian debootstrap"
 counts="$demo binutils python3 valgrind strace"
@@ -98,6 +98,7 @@ present() {
     haproxy) have haproxy || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ] ;;
     stunnel) have stunnel4 || have stunnel ;;
     libevent-headers) pkg-config --exists libevent_openssl 2>/dev/null ;;
+    glib-headers) pkg-config --exists glib-2.0 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
     testssl) have testssl || have testssl.sh ;;
@@ -121,6 +122,7 @@ describe() {
     gnutls-cli) echo "GnuTLS's client (gnutls-cli)" ;;
     sanitizers) echo "the sanitizers' run-time libraries (libasan, libubsan)" ;;
     libevent-headers) echo 'the development files of libevent, with its OpenSSL part' ;;
+    glib-headers) echo 'the development files of GLib' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
     testssl) echo 'testssl.sh' ;;
@@ -173,6 +175,9 @@ package() { # manager, item
     apt-get:stunnel) echo stunnel4 ;;
     apt-get:libevent-headers | apk:libevent-headers) echo libevent-dev ;;
     *:libevent-headers) echo libevent-devel ;;
+    apt-get:glib-headers) echo libglib2.0-dev ;;
+    apk:glib-headers) echo glib-dev ;;
+    *:glib-headers) echo glib2-devel ;;
     apt-get:libuv-headers) echo libuv1-dev ;;
     apk:libuv-headers) echo libuv-dev ;;
     *:libuv-headers) echo libuv-devel ;;
