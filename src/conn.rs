@@ -8,6 +8,7 @@ mod burial;
 mod deadline;
 mod dial;
 mod input;
+mod interest;
 mod opening;
 mod output;
 mod verdict;
@@ -29,8 +30,7 @@ use crate::queue::{Mark, Pool, Queue};
 use crate::rare::Rare;
 use crate::stats::Counters;
 use crate::sys::epoll::Interest;
-use crate::sys::socket;
-use crate::tls::stream::{Failure, Stream};
+use crate::tls::stream::Stream;
 use crate::tls::wire::{Buffers, Link};
 
 /// The limits of a server that its connections keep. Times are in milliseconds; `None`: never.
@@ -151,7 +151,7 @@ pub(crate) struct Conn {
     /// It stands in the worker's list of connections to look at.
     pub(crate) is_listed: bool,
     /// What the worker has registered it for.
-    pub(crate) interest: Interest,
+    interest: Interest,
     paused: bool,
     /// An event came while paused: until resume, no more are wanted.
     unwanted: bool,
@@ -174,7 +174,7 @@ pub(crate) struct Conn {
 impl Conn {
     /// A connection that begins with `opening`.
     pub(crate) fn new(id: Id, cell: &'static Cell, link: Link, opening: Opening, tools: &Tools<'_>) -> Conn {
-        Conn {
+        let mut conn = Conn {
             id,
             cell,
             link,
@@ -197,7 +197,7 @@ impl Conn {
             armed: u64::MAX,
             is_ending: false,
             is_listed: false,
-            interest: Interest::Edge { read: true, write: false },
+            interest: Interest::Level,
             paused: false,
             unwanted: false,
             is_announced: false,
@@ -208,7 +208,9 @@ impl Conn {
             wants_reset: false,
             warmth: warmth::Warmth::default(),
             is_refused: false,
-        }
+        };
+        conn.set_interest(Interest::Level);
+        conn
     }
 
     /// Its name.
@@ -344,27 +346,6 @@ impl Conn {
         due.into_iter().map(|(_, post)| post).collect()
     }
 
-    /// Notes what the kernel said. An error that a pause would hide is looked at here.
-    pub(crate) fn note(&mut self, readable: bool, writable: bool, failed: bool) {
-        contain::fault("conn: note");
-        if readable {
-            self.link.readable();
-            // On the way up there is nothing for the host, so a pause holds nothing back.
-            self.unwanted |= self.paused && self.phase == Phase::Open;
-        }
-        if writable {
-            self.link.writable();
-        }
-        if failed
-            && self.paused
-            && !self.is_opening()
-            && let Some(error) = socket::take_error(self.link.fd())
-        {
-            self.link.fail(&error);
-            self.finish(Verdict::of(&Failure::socket(&error)));
-        }
-    }
-
     /// Whether another visit would find something to do without a new event.
     pub(crate) fn wants_visit(&self) -> bool {
         match self.phase {
@@ -382,13 +363,5 @@ impl Conn {
     /// Whether the peer's end is known and the host has yet to be told.
     pub(crate) fn has_fate(&self) -> bool {
         matches!(self.inbound, Inbound::Pending(_))
-    }
-
-    /// What it is to be registered for. Interest in writability, once needed, stays: it costs nothing while the kernel
-    /// takes everything, and each change costs a call.
-    pub(crate) fn wanted_interest(&self) -> Interest {
-        let had = matches!(self.interest, Interest::Edge { write: true, .. });
-        let wanted = !(self.unwanted && self.phase == Phase::Open);
-        Interest::Edge { read: wanted, write: had || self.link.is_blocked() }
     }
 }

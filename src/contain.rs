@@ -21,6 +21,8 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     /// The words and the place of the last panic on this thread that nobody has fetched yet.
     static REPORT: Cell<Option<String>> = const { Cell::new(None) };
+    /// [`DEFECT`] has words. It is asked at each step of a connection, and needs no destructor, which makes it cheap.
+    static IS_DEFECT: Cell<bool> = const { Cell::new(false) };
     /// The words of a panic that [`quietly`] has ended.
     static DEFECT: Cell<Option<String>> = const { Cell::new(None) };
 }
@@ -60,12 +62,16 @@ pub(crate) fn quietly<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     let _inside = enter();
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         DEFECT.set(Some(words_of(payload)));
+        IS_DEFECT.set(true);
         refusal
     })
 }
 
 /// The defect that [`quietly`] has met on this thread since the last call.
 pub(crate) fn take_defect() -> Option<Error> {
+    if !IS_DEFECT.replace(false) {
+        return None;
+    }
     let words = DEFECT.take()?;
     Some(Error::new(Code::Internal, format!("a defect in tlsloop, contained: {words}")))
 }

@@ -51,6 +51,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Inbox {
     wake: Wake,
     notes: Mutex<Vec<Note>>,
+    /// Whether there are any, so that a turn without requests takes no lock. Changed under the lock alone.
+    has_notes: AtomicBool,
     /// True from just before the worker waits until somebody wakes it. Whoever turns it to false writes to the
     /// wake descriptor, so a batch costs one write.
     asleep: AtomicBool,
@@ -68,6 +70,7 @@ impl Inbox {
         Ok(Inbox {
             wake: Wake::new()?,
             notes: Mutex::new(Vec::new()),
+            has_notes: AtomicBool::new(false),
             asleep: AtomicBool::new(true),
             high_water,
             counters: Counters::default(),
@@ -77,7 +80,11 @@ impl Inbox {
 
     /// Leaves a request and sees to it that the worker looks.
     pub(crate) fn push(&self, note: Note) {
-        self.notes.lock().push(note);
+        {
+            let mut notes = self.notes.lock();
+            notes.push(note);
+            self.has_notes.store(true, Ordering::SeqCst);
+        }
         self.nudge();
     }
 
@@ -99,12 +106,12 @@ impl Inbox {
     /// nudges), or after, and then it finds `asleep` true and writes. A plain store would see nothing.
     pub(crate) fn may_sleep(&self) -> bool {
         self.asleep.swap(true, Ordering::SeqCst);
-        self.notes.lock().is_empty()
+        self.is_empty()
     }
 
     /// Whether nothing is asked.
     pub(crate) fn is_empty(&self) -> bool {
-        self.notes.lock().is_empty()
+        !self.has_notes.load(Ordering::SeqCst)
     }
 
     /// The worker is awake and will look by itself; as in [`Inbox::may_sleep`], it sees why it was nudged.
@@ -114,7 +121,12 @@ impl Inbox {
 
     /// Takes all requests; `into` must be empty and gets them in order.
     pub(crate) fn take(&self, into: &mut Vec<Note>) {
-        std::mem::swap(&mut *self.notes.lock(), into);
+        if self.is_empty() {
+            return;
+        }
+        let mut notes = self.notes.lock();
+        self.has_notes.store(false, Ordering::SeqCst);
+        std::mem::swap(&mut *notes, into);
     }
 
     /// The names of the worker that reads this.

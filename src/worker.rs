@@ -307,8 +307,8 @@ impl Turn {
         contain::fault("turn: advance");
         while let Some(event) = self.ready.pop_front() {
             // One that ended earlier in this batch has a stale key, which is nothing special.
-            self.visit_after(shard, Key::from_u64(event.key), |conn, _| {
-                conn.note(event.readable, event.writable, event.failed);
+            self.visit_after(shard, Key::from_u64(event.key), |conn, tools| {
+                conn.note(event, tools);
                 !conn.is_opening()
             });
         }

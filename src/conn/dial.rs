@@ -177,7 +177,7 @@ impl Conn {
                 self.cell.set_fd(fd.as_raw_fd());
                 self.link = Link::new(fd);
                 self.link.await_room();
-                self.interest = Interest::Edge { read: true, write: true };
+                self.set_interest(Interest::Edge { read: true, write: true });
                 self.learn(|facts| {
                     facts.name = None;
                     facts.peer = address;

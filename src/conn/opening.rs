@@ -81,6 +81,15 @@ impl Conn {
         }
     }
 
+    /// Whether its next step needs bytes of the peer's. Before a host has plain text in its hands, it may still decide that
+    /// what comes is TLS: nothing is read for it.
+    pub(super) fn awaits_bytes(&self) -> bool {
+        match &self.opening {
+            Opening::Dialing(_) | Opening::Plain => false,
+            Opening::Introduction(_) | Opening::Detection | Opening::Hello | Opening::Handshake => true,
+        }
+    }
+
     fn read_introduction(&mut self, tools: &mut Tools<'_>) -> News {
         let Opening::Introduction(introduction) = &mut self.opening else { return News::Nothing };
         let mut wire = Wire::new(&mut self.link, tools.bufs);

@@ -13,7 +13,7 @@ pub(crate) struct Epoll {
 /// What a descriptor is registered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// Connections: told once per change.
+    /// Connections that do not read, or wait for room, now and then: told once per change.
     Edge {
         /// Bytes or the peer's end have arrived.
         read: bool,
@@ -22,7 +22,7 @@ pub(crate) enum Interest {
     },
     /// Shared listeners: told as long as connections wait, one worker at a time.
     Shared,
-    /// Clocks: told until read.
+    /// Connections that read at once whatever comes, and clocks: told until read.
     Level,
 }
 
@@ -35,7 +35,7 @@ impl Interest {
                 libc::EPOLLET | read | write
             }
             Interest::Shared => libc::EPOLLIN | libc::EPOLLEXCLUSIVE,
-            Interest::Level => libc::EPOLLIN,
+            Interest::Level => libc::EPOLLIN | libc::EPOLLRDHUP,
         };
         bits as u32
     }

@@ -17,8 +17,9 @@ use crate::sys::socket;
 const INPUT: usize = 64 * 1024;
 /// From how many collected bytes on the next record waits until the kernel has taken them.
 const OUTPUT: usize = 64 * 1024;
-/// How many `recv` calls one visit may make before others have their turn. One that gives less than was asked for says
-/// nothing about the rest: urgent data and descriptors that come along end it early (tcp(7), unix(7)).
+/// How many `recv` calls one visit may make before others have their turn, where the kernel tells once of what comes. One
+/// that gives less than was asked for says nothing about the rest: urgent data and descriptors that come along end it early
+/// (tcp(7), unix(7)). Where the kernel tells until all is read, one is enough, however little it gives.
 const RECVS: u8 = 4;
 
 /// The socket of a connection and what is known of it.
@@ -26,7 +27,9 @@ pub(crate) struct Link {
     fd: OwnedFd,
     rest_in: Rare<u8>,
     rest_out: Rare<u8>,
-    /// The kernel had no more when asked last, and has not said otherwise since.
+    /// The kernel tells of what is there until it has been read, so nobody has to find the end of it.
+    reminded: bool,
+    /// The kernel had no more when asked last, or will say so if it had, and has not said so since.
     dry: bool,
     /// The peer's FIN was read.
     eof: bool,
@@ -47,6 +50,7 @@ impl Link {
             fd,
             rest_in: Rare::new(),
             rest_out: Rare::new(),
+            reminded: false,
             // The registration itself tells if there is something already.
             dry: true,
             eof: false,
@@ -66,6 +70,11 @@ impl Link {
     /// The kernel says that there is something to read, perhaps the peer's end.
     pub(crate) fn readable(&mut self) {
         self.dry = false;
+    }
+
+    /// Whether the kernel tells of what is there until it has been read, or once.
+    pub(crate) fn set_reminded(&mut self, reminded: bool) {
+        self.reminded = reminded;
     }
 
     /// The kernel takes bytes again.
@@ -103,7 +112,7 @@ impl Link {
         !self.rest_in.is_empty()
     }
 
-    /// Whether the kernel had no more when it was asked last.
+    /// Whether nothing is known to be unread.
     pub(crate) fn is_drained(&self) -> bool {
         self.dry
     }
@@ -148,9 +157,17 @@ impl Link {
         self.recv_errno = error.raw_os_error().unwrap_or(libc::EIO);
     }
 
+    /// Takes what has come out of the kernel, so that it need not tell of it again, for a visit that comes later.
+    pub(crate) fn fetch(&mut self, bufs: &mut Buffers) {
+        Wire::new(self, bufs).fill();
+    }
+
     /// Reads and drops what has come; true when nothing more will.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
         self.rest_in.take();
+        if std::mem::take(&mut self.reminded) {
+            self.dry = false;
+        }
         let mut wire = Wire::new(self, bufs);
         while wire.fill() {
             wire.bufs.start = wire.bufs.end;
@@ -291,7 +308,10 @@ impl<'a> Wire<'a> {
         while link.has_unread() && self.recvs > 0 && self.bufs.end < self.bufs.input.len() {
             match socket::recv(link.fd.as_fd(), &mut self.bufs.input[self.bufs.end..]) {
                 Ok(0) => link.eof = true,
-                Ok(n) => self.bufs.end += n,
+                Ok(n) => {
+                    self.bufs.end += n;
+                    link.dry = link.reminded;
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => link.dry = true,
                     io::ErrorKind::Interrupted => {}

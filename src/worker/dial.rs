@@ -47,7 +47,7 @@ impl Turn {
             if !conn.dialed(address, begun, tools.now) {
                 return;
             }
-            if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
+            if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest()) {
                 conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
             }
         });

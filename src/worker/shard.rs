@@ -25,8 +25,8 @@ thread_local! {
     static LOCAL: RefCell<Option<Box<Shard>>> = const { RefCell::new(None) };
 }
 
-/// How many connections may keep their buffers for records: about a megabyte's worth.
-const FEW: usize = 32;
+/// How many connections may keep their buffers for records: about two megabytes' worth.
+const FEW: usize = 64;
 
 /// One worker's connections.
 pub(crate) struct Shard {

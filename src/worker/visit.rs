@@ -144,8 +144,8 @@ impl Turn {
                 return (false, false);
             }
             let wanted = conn.wanted_interest();
-            if wanted != conn.interest {
-                conn.interest = wanted;
+            if wanted != conn.interest() {
+                conn.set_interest(wanted);
                 if let Err(error) = epoll.modify(conn.fd(), key.to_u64(), wanted) {
                     conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
                 }
@@ -190,7 +190,7 @@ impl Turn {
 
     /// Begins to watch a connection that was taken in.
     fn watch(&self, conn: &mut Conn, key: Key) {
-        if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest) {
+        if let Err(error) = self.epoll.add(conn.fd(), key.to_u64(), conn.interest()) {
             conn.finish(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
         }
         if self.stopping {

@@ -70,7 +70,11 @@ pub(crate) mod sync {
         }
 
         atomics! {
-            AtomicBool: bool { swap(to: bool, by: Ordering) -> bool; store(to: bool, by: Ordering) -> (); }
+            AtomicBool: bool {
+                load(by: Ordering) -> bool;
+                store(to: bool, by: Ordering) -> ();
+                swap(to: bool, by: Ordering) -> bool;
+            }
             AtomicI32: i32 { load(by: Ordering) -> i32; store(to: i32, by: Ordering) -> (); }
             AtomicU32: u32 { load(by: Ordering) -> u32; store(to: u32, by: Ordering) -> (); }
             AtomicUsize: usize {
