@@ -35,8 +35,6 @@ use shard::Shard;
 
 /// How many events one wait takes.
 const EVENTS: usize = 256;
-/// How many handshake steps one turn takes: each costs as much as dozens of small messages.
-const HANDSHAKES: usize = 2;
 /// How much plaintext one visit delivers at most: one read's worth, and a record of room.
 const PLAIN: usize = 80 * 1024;
 
@@ -335,11 +333,10 @@ impl Turn {
         }
     }
 
-    /// Handshakes, a few.
+    /// A step of one handshake: it costs as much as dozens of small messages, and hundreds of waits for the next turn.
     fn welcome(&mut self, shard: &Shard) {
         contain::fault("turn: welcome");
-        for _ in 0..HANDSHAKES {
-            let Some(key) = shard.next_listed(false) else { return };
+        if let Some(key) = shard.next_listed(false) {
             self.visit(shard, key);
         }
     }

@@ -2,7 +2,7 @@
 
 DIRECTORY holds what bench/Makefile built; results.jsonl goes there. The environment chooses: ROUNDS (5), ONLY and WORK
 (names separated by commas), BUILDS (of tlsloop: system and features), SHORT=1 (a few tenths of a second each, to see
-that everything works), SERVER_CPU and LOAD_CPU. Each round visits every stack and every workload once.
+that everything works), SERVER_CPU and LOAD_CPU. Each round visits every workload and every stack once.
 """
 
 import json
@@ -108,12 +108,13 @@ class Session:
             self.calibrate()
         start = time.monotonic()
         for number in range(self.rounds):
-            for stack in some_stacks:
-                for workload in some_work:
+            # What is compared is measured close together, before the machine's speed changes.
+            for workload in some_work:
+                for stack in some_stacks:
                     if workload.suits(stack) and not (workload.once and number > 0):
                         self.measure(number, stack, workload)
                 took = time.monotonic() - start
-                print(f"round {number + 1} of {self.rounds}: {stack.name}, {took:.0f} s", flush=True)
+                print(f"round {number + 1} of {self.rounds}: {workload.name}, {took:.0f} s", flush=True)
 
 
 def main():
