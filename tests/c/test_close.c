@@ -129,6 +129,23 @@ static void l11_close_returns_at_once(void)
     free(much);
 }
 
+/* "Connections that it ends: STOPPED", also one that the host had closed and that still owes its peer something. */
+static void a_stop_before_everything_has_left(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on.data = send_much_and_close,
+        .config.close_timeout_ms = TLSLOOP_NONE,
+    });
+    f->loose_descriptors = true;
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
+    CHECK(peer_send(&p, "go", 2));
+    EVENTUALLY_EQ(f->data_calls, 1);
+    CHECK(peer_recv_all(&p, block, 1000)); /* the queue is on its way */
+    fixture_stop(f);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_STOPPED], 1);
+    peer_close(&p);
+}
+
 /* "send_timeout_ms: without the kernel taking a byte": SEND_TIMEOUT without any close. */
 static void fill_up(struct fixture *f, tlsloop_conn conn)
 {
@@ -310,6 +327,7 @@ static void l13_the_host_answers_when_it_likes(void)
 CHECK_MAIN(CASE(l08_every_byte_then_close_notify),
            CASE(l10_the_answer_survives_a_peer_that_is_still_sending),
            CASE(l11_a_peer_that_never_reads), CASE(l11_close_returns_at_once), CASE(send_timeout),
+           CASE(a_stop_before_everything_has_left),
            CASE(a_peer_that_never_ends_is_host), CASE(ends_after_the_hosts_close),
            CASE(garbage_after_the_hosts_close),
            CASE(l06_reset_in_mid_send), CASE(close_notify_and_no_reader),
