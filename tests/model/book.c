@@ -137,7 +137,17 @@ static bool is_explained(const struct link *l, int reason)
     }
 }
 
-void book_disconnect(struct link *l, int reason)
+/* "Bytes accepted by send are handed to this machine's kernel, or the reason is not HOST or PEER." */
+static void check_handed_over(struct link *l, int reason, const tlsloop_info *info)
+{
+    unsigned long long accepted = l->accepted_bytes;
+    if (reason != TLSLOOP_REASON_HOST && reason != TLSLOOP_REASON_PEER) return;
+    /* A send that was accepted may not have come back yet, so there may be more than is noted, but never less. */
+    PROMISE(l->s, l, info->bytes_out >= accepted, "%llu bytes accepted, %llu handed over, and the reason is \"%s\"",
+            accepted, (unsigned long long)info->bytes_out, tlsloop_reason_name(reason));
+}
+
+void book_disconnect(struct link *l, int reason, const tlsloop_info *info)
 {
     struct sequence *s = l->s;
     unsigned long long received = l->received;
@@ -150,6 +160,9 @@ void book_disconnect(struct link *l, int reason)
     if (is_peers && !l->did_garbage && !l->did_close && !l->did_reset)
         PROMISE(s, l, received == l->peer.sent, "the peer sent %llu bytes before its end, %llu were delivered",
                 l->peer.sent, received);
+    check_handed_over(l, reason, info);
+    PROMISE(s, l, info->bytes_in == received, "%llu bytes by info, %llu delivered", (unsigned long long)info->bytes_in,
+            received);
     check_posts(l, false);
     l->reason = reason;
     s->reasons[reason]++;

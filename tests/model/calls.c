@@ -37,12 +37,14 @@ static int send_in_pieces(tlsloop_conn conn, const unsigned char *bytes, size_t 
     return tlsloop_conn_sendv(conn, parts, 3);
 }
 
-static void check_send(struct link *l, enum actor actor, int code, bool was_sealed, size_t queued, unsigned drains)
+static void check_send(struct link *l, enum actor actor, int code, bool was_sealed, size_t queued, unsigned drains,
+                       size_t size)
 {
     struct sequence *s = l->s;
     answered(l, actor, "send", code, TLSLOOP_EFULL, TLSLOOP_ECLOSED);
     PROMISE(s, l, !was_sealed || code == TLSLOOP_ECLOSED, "a send after the host has ended the connection: %d", code);
     if (code == TLSLOOP_OK) l->accepted[actor]++;
+    if (code == TLSLOOP_OK) l->accepted_bytes += size;
     if (code == TLSLOOP_EFULL) {
         l->refused++;
         s->refused++;
@@ -66,7 +68,7 @@ static int send_message(struct link *l, enum actor actor, size_t len, size_t cut
     unsigned drains = l->drains;
     size_t queued = tlsloop_conn_queued(conn);
     int code = send_in_pieces(conn, bytes, size, cut < size ? cut : 0);
-    check_send(l, actor, code, was_sealed, queued, drains);
+    check_send(l, actor, code, was_sealed, queued, drains, size);
     l->sending--;
     free(bytes);
     return code;

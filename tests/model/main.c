@@ -34,11 +34,11 @@ static void on_crash(int number)
     raise(number);
 }
 
-static void prepare(void)
+/* A policy keeps a session for each server that was ever met. */
+static void new_policies(void)
 {
-    static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGALRM };
-    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) signal(crashes[i], on_crash);
-    peers_prepare();
+    tlsloop_tls_free(server_tls);
+    tlsloop_tls_free(client_tls);
     server_tls = tlsloop_tls_new();
     client_tls = tlsloop_tls_new();
     CHECK(server_tls && client_tls);
@@ -46,12 +46,20 @@ static void prepare(void)
     CHECK_OK(tlsloop_tls_set_verify(client_tls, TLSLOOP_VERIFY_NONE));
 }
 
+static void prepare(void)
+{
+    static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGALRM };
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) signal(crashes[i], on_crash);
+    peers_prepare();
+    new_policies();
+}
+
 /* What the process holds is what it held when it had seen everything once. */
 static void watch_heap(unsigned long done)
 {
     static size_t before;
     if (done == WARM_UP) before = measure_heap();
-    if (done <= WARM_UP || done % 50 != 0) return;
+    if (done <= WARM_UP) return;
     size_t now = measure_heap();
     if (now <= before + SLACK) return;
     printf("BROKEN: the heap has grown from %zu to %zu bytes in %lu sequences, the last with the seed %llu\n", before, now,
@@ -67,7 +75,9 @@ static void run(unsigned long long first, unsigned long count, unsigned long rep
         for (unsigned long again = 0; again < repeat; again++) {
             alarm(120 * check_time_factor());
             sequence_run(current, host_driven);
-            watch_heap(++done);
+            if (++done % 50 != 0) continue;
+            new_policies();
+            watch_heap(done);
         }
     }
 }
@@ -97,6 +107,7 @@ int main(int argc, char **argv)
     prepare();
     count = count > check_time_factor() ? count / check_time_factor() : 1;
     run(seed, count, repeat, host_driven);
+    by_time /= check_time_factor();
     unsigned long long clock = (unsigned long long)time(NULL) * 1000 + (unsigned)getpid() % 1000;
     if (by_time) {
         printf("seeds from the clock: %llu to %llu\n", clock, clock + by_time - 1);

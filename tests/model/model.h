@@ -108,6 +108,7 @@ struct link {
     atomic_bool held;     /* paused by its own callback, and nobody resumes it */
     atomic_int resuming;  /* calls under way */
     atomic_uint accepted[ACTORS], refused, sending;
+    atomic_ullong accepted_bytes;
     atomic_uint owed;     /* drains that must have come: one more than there were before the last refusal */
     bool full, wants_go, gone_over;
     struct post posts[POSTS];
@@ -168,7 +169,7 @@ void book_leave(struct link *l);
 void book_new_id(struct link *l, tlsloop_conn conn);
 void book_stale_id(tlsloop_conn conn);             /* its connection is over for good */
 tlsloop_conn book_any_stale(struct dice *d);       /* 0: there is none yet */
-void book_disconnect(struct link *l, int reason);
+void book_disconnect(struct link *l, int reason, const tlsloop_info *info);
 void book_failure(struct link *l, int code);
 bool book_is_over(const struct link *l);
 bool book_is_settled(const struct link *l);        /* all has arrived, all drains came */

@@ -201,11 +201,18 @@ static void take_leave(struct link *l)
     peer_gone(l);
 }
 
+/* What came before an end is all that comes. */
+static bool hears(const struct link *l)
+{
+    const struct actor_peer *p = &l->peer;
+    return p->wire.fd >= 0 && p->sight == NOTHING_YET && (!p->deaf || l->s->phase != ACTING);
+}
+
 static bool advance(struct link *l)
 {
     struct actor_peer *p = &l->peer;
     bool moved = transmit(l);
-    if (p->wire.fd >= 0 && (!p->deaf || l->s->phase != ACTING)) moved |= receive(l);
+    if (hears(l)) moved |= receive(l);
     if (p->sight != NOTHING_YET && p->out_at == p->out_len) {
         take_leave(l);
         return true;
@@ -218,7 +225,7 @@ static void admit(struct sequence *s)
     int fd = accept4(s->outgoing, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     for (int i = 0; i < s->links && fd >= 0; i++) {
         struct link *l = &s->link[i];
-        if (l->door != BY_CONNECT || !l->made || l->peer.connected) continue;
+        if (l->door != BY_CONNECT || !l->made || l->peer.connected || l->peer.done) continue;
         peer_attach(l, fd, true);
         return;
     }
@@ -231,8 +238,7 @@ static void await(struct sequence *s)
     eventfd_t rung;
     for (int i = 0; i < s->links; i++) {
         const struct actor_peer *p = &s->link[i].peer;
-        bool hears = !p->deaf || s->phase != ACTING;
-        short events = (short)((hears ? POLLIN : 0) | (p->out_at < p->out_len ? POLLOUT : 0));
+        short events = (short)((hears(&s->link[i]) ? POLLIN : 0) | (p->out_at < p->out_len ? POLLOUT : 0));
         watched[i + 2] = (struct pollfd){ .fd = events && p->connected ? p->wire.fd : -1, .events = events };
     }
     poll(watched, (nfds_t)s->links + 2, s->phase == ACTING ? 1 : 5);

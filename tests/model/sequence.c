@@ -249,9 +249,13 @@ static bool has_parted(struct link *l)
 static void await_all(struct sequence *s, bool (*is_done)(struct link *l), const char *what)
 {
     struct check_wait wait = check_wait_start();
-    for (int i = 0; i < s->links; i++)
-        while (!is_done(&s->link[i]))
-            PROMISE(s, &s->link[i], check_wait_more(&wait), "%s", what);
+    for (;;) {
+        struct link *missing = NULL;
+        for (int i = 0; i < s->links; i++)
+            if (!is_done(&s->link[i])) missing = &s->link[i];
+        if (!missing) return;
+        PROMISE(s, missing, check_wait_more(&wait), "%s", what);
+    }
 }
 
 static void end_in_peace(struct sequence *s)
