@@ -80,6 +80,7 @@ static void say(struct connection *c)
 
 static int is_same(struct connection *c, const unsigned char *bytes, size_t len)
 {
+    c->deadline = now() + (uint64_t)(options.timeout * SECOND);
     while (len > 0) {
         size_t count = len;
         const unsigned char *wanted = bytes_at(c, c->read, &count);

@@ -47,6 +47,7 @@ void visit_check(struct connection *c, uint64_t t); /* now and then: deadlines *
 struct pace {
     double rate, target, average; /* units a second; of one processor: what the server is to use, and has used */
     double owed;
+    int behind; /* within the last second, more was due than could be done */
     uint64_t last, measured, cpu, samples;
 };
 void pace_begin(struct pace *p, double target, uint64_t t);
