@@ -213,8 +213,8 @@ static void note_worker(struct fixture *f, unsigned number)
     worker = gettid();
 }
 
-/* "What arrives is dropped until the peer's end", also when it is no TLS any more: nothing spins over it, and the end is
- * seen when it comes. */
+/* "What arrives is dropped until the peer's end", also when it is no TLS any more: nothing spins over it, and the end
+ * is seen when it comes. */
 static void garbage_after_the_hosts_close(void)
 {
     static char garbage[200000];

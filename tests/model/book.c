@@ -44,8 +44,8 @@ static void print_link(const struct link *l)
            l->drains, l->received);
     printf("#    asked: close %d, end %d, abort %d;", l->asked_close, l->asked_end, l->asked_abort);
     print_senders(" accepted", l->accepted, NULL);
-    printf("; refused %u, owed %u\n#    peer: tls %d, up %d, step %d of %d, sent %llu;", l->refused, l->owed, p->wants_tls,
-           p->tls, p->at, p->count, p->sent);
+    printf("; refused %u, owed %u\n#    peer: tls %d, up %d, step %d of %d, sent %llu;", l->refused, l->owed,
+           p->wants_tls, p->tls, p->at, p->count, p->sent);
     print_senders(" got", NULL, p->parser.numbers);
     printf(" (%llu bytes), sight %d, done %d; did: notify %d, fin %d, reset %d, close %d, garbage %d, went %d\n",
            p->parser.bytes, p->sight, p->done, l->did_notify, l->did_fin, l->did_reset, l->did_close, l->did_garbage,
@@ -223,8 +223,8 @@ void book_check_bytes(struct link *l)
     PROMISE(s, l, p->sight == SAW_CLEAN || l->reason == TLSLOOP_REASON_TRUNCATED || half_way,
             "reason \"%s\", and the peer saw no clean end but %d", tlsloop_reason_name(l->reason), p->sight);
     for (int a = 0; a < ACTORS; a++)
-        PROMISE(s, l, p->parser.numbers[a] == l->accepted[a], "sender %d: %u messages accepted, %u arrived, reason \"%s\"",
-                a, l->accepted[a], p->parser.numbers[a], tlsloop_reason_name(l->reason));
+        PROMISE(s, l, p->parser.numbers[a] == l->accepted[a],
+                "sender %d: %u messages accepted, %u arrived, reason \"%s\"", a, l->accepted[a], p->parser.numbers[a], tlsloop_reason_name(l->reason));
     PROMISE(s, l, p->parser.have == 0, "the last message is cut");
 }
 

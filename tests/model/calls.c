@@ -177,7 +177,8 @@ static void host_ask(struct link *l, enum actor actor)
     void *data = tlsloop_conn_data(conn);
     PROMISE(l->s, l, data == l || data == NULL, "the data of another connection");
     answered(l, actor, "set_data", tlsloop_conn_set_data(conn, l), TLSLOOP_ECLOSED, 0);
-    answered(l, actor, "peer_certificate", tlsloop_conn_peer_certificate(conn, der, &len), TLSLOOP_ESTATE, TLSLOOP_ECLOSED);
+    code = tlsloop_conn_peer_certificate(conn, der, &len);
+    answered(l, actor, "peer_certificate", code, TLSLOOP_ESTATE, TLSLOOP_ECLOSED);
 }
 
 static void host_start_tls(struct link *l, enum actor actor, struct link *self)

@@ -62,8 +62,8 @@ static void watch_heap(unsigned long done)
     if (done <= WARM_UP) return;
     size_t now = measure_heap();
     if (now <= before + SLACK) return;
-    printf("BROKEN: the heap has grown from %zu to %zu bytes in %lu sequences, the last with the seed %llu\n", before, now,
-           done, current);
+    printf("BROKEN: the heap has grown from %zu to %zu bytes in %lu sequences, the last with the seed %llu\n", before,
+           now, done, current);
     exit(1);
 }
 
@@ -116,8 +116,8 @@ int main(int argc, char **argv)
     }
     unsigned long all = count * repeat + by_time;
     long long took = check_now_ms() - began;
-    printf("%lu sequences%s from seed %llu: no promise broken; %.0f a second\n", all, host_driven ? ", host-driven," : "",
-           seed, 1000.0 * (double)all / (double)(took > 0 ? took : 1));
+    printf("%lu sequences%s from seed %llu: no promise broken; %.0f a second\n", all,
+           host_driven ? ", host-driven," : "", seed, 1000.0 * (double)all / (double)(took > 0 ? took : 1));
     tlsloop_tls_free(server_tls);
     tlsloop_tls_free(client_tls);
     return 0;

@@ -166,7 +166,8 @@ static bool receive(struct link *l)
     else parse(l, buf, (size_t)n);
     if (n > 0 && p->tls && !p->plain_first) read_tls(l);
     /* The word for TLS was the last in plain text: a client begins. */
-    if (l->upgrade && p->parser.go && !p->tls && l->door != BY_CONNECT && p->parser.have == 0 && p->sight == NOTHING_YET) {
+    bool begins = l->upgrade && p->parser.go && !p->tls && l->door != BY_CONNECT;
+    if (begins && p->parser.have == 0 && p->sight == NOTHING_YET) {
         p->plain_first = true;
         go_over(l, false);
     }

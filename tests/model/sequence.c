@@ -279,7 +279,8 @@ static void check_all(struct sequence *s)
         if (l->conn) book_stale_id(l->conn);
     }
     while ((int)measure_descriptors() != s->descriptors)
-        PROMISE(s, NULL, check_wait_more(&wait), "%u descriptors, and %d before", measure_descriptors(), s->descriptors);
+        PROMISE(s, NULL, check_wait_more(&wait), "%u descriptors, and %d before", measure_descriptors(),
+                s->descriptors);
 }
 
 void sequence_run(uint64_t seed, bool host_driven)

@@ -35,7 +35,7 @@ struct guest {
 
 static atomic_ullong crossed, guests, connects, disconnects, failures, reloads;
 
-/* Whether these bytes are the ones that come next: first the order, then the pattern of the connection that it names. */
+/* Whether these bytes are the ones that come next: first the order, then the pattern of the connection it names. */
 static int compare(struct guest *g, const unsigned char *bytes, size_t len)
 {
     size_t head = 0;
@@ -151,8 +151,8 @@ static int print_counts(const tlsloop_server *server)
     for (int i = 0; i <= TLSLOOP_REASON_SYSTEM; i++)
         printf(" %s=%" PRIu64, tlsloop_reason_name(i), s.disconnects_by_reason[i]);
     printf(" bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " refused_sends=%" PRIu64 " crossed=%llu guests=%llu reloads=%llu"
-           " rss_kib=%ld descriptors=%d balanced=%d\n", s.bytes_in, s.bytes_out, s.sends_refused, crossed, guests, reloads,
-           resident_kib(), descriptors(), is_balanced(&s));
+           " rss_kib=%ld descriptors=%d balanced=%d\n", s.bytes_in, s.bytes_out, s.sends_refused, crossed, guests,
+           reloads, resident_kib(), descriptors(), is_balanced(&s));
     fflush(stdout);
     return is_balanced(&s);
 }
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
     if (tlsloop_server_stop(server, 0) != TLSLOOP_OK) return fail("stop");
     /* After the stop the host's own books have to be closed, too. */
     good = good && connects == disconnects && guests == 0 && crossed == 0;
-    printf("stopped connects=%llu disconnects=%llu failed=%llu guests=%llu crossed=%llu\n", connects, disconnects, failures,
-           guests, crossed);
+    printf("stopped connects=%llu disconnects=%llu failed=%llu guests=%llu crossed=%llu\n", connects, disconnects,
+           failures, guests, crossed);
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

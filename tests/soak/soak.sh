@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The soak: a server is kept busy for a while by every kind of visitor, and holds no more at the end than when it was warm.
+# The soak: a server is kept busy for a while by every kind of visitor, and holds no more at the end than when it was
+# warm.
 #
 #   tests/soak/soak.sh [MINUTES]          10; LOAD=0.7 of a processor, WORKERS=1 (0: host-driven), LIBRARY_DIR=build/lib
 #
@@ -37,6 +38,6 @@ before=$(number rss_kib "$warm") after=$(number rss_kib "$end")
 allowed=$((before + (before / 10 > 4096 ? before / 10 : 4096)))
 ((after <= allowed)) || broken "memory has grown from $before to $after KiB"
 say "$end"
-verdict soak "$(number connects "$end") connections, $(number bytes_in "$end") bytes each way, $(number reloads "$end") \
-certificates; memory $before to $after KiB, descriptors $(number descriptors "$end"); load \
+verdict soak "$(number connects "$end") connections, $(number bytes_in "$end") bytes each way, \
+$(number reloads "$end") certificates; memory $before to $after KiB, descriptors $(number descriptors "$end"); load \
 $(number load_percent "$(tail -n 1 "$work/visitors.log")") % of a processor"

@@ -37,8 +37,8 @@ static void over(struct connection *c)
 static void fail(struct connection *c, const char *what)
 {
     const struct visit *v = visit_of(c);
-    worker_fail(&crew, "visit %" PRIu64 ", manner %d, way %d, stage %d, %" PRIu64 " of %" PRIu64 " bytes back: %s", c->id,
-                (int)v->manner, (int)v->way, (int)c->stage, c->read, c->written, what);
+    worker_fail(&crew, "visit %" PRIu64 ", manner %d, way %d, stage %d, %" PRIu64 " of %" PRIu64 " bytes back: %s",
+                c->id, (int)v->manner, (int)v->way, (int)c->stage, c->read, c->written, what);
     drop(c);
 }
 
@@ -122,7 +122,7 @@ static void part(struct connection *c)
         break;
     case BY_FIN: shutdown(c->fd, SHUT_WR); break;
     case BY_PROTOCOL:
-        if (send(c->fd, rubbish, sizeof rubbish, MSG_NOSIGNAL) != sizeof rubbish) return fail(c, "rubbish is not taken");
+        if (send(c->fd, rubbish, sizeof rubbish, MSG_NOSIGNAL) != sizeof rubbish) return fail(c, "not all is taken");
         break;
     default: break;
     }
@@ -222,7 +222,7 @@ static void shake(struct connection *c)
     }
 }
 
-/* A ticket is used again and again, which the server allows; one visit in eight comes without, for the whole handshake. */
+/* A ticket is used again and again, which the server allows; one visit in eight comes without one. */
 static SSL *new_ssl(struct connection *c)
 {
     SSL_SESSION *session = c->session;

@@ -1,12 +1,13 @@
 /*
- *   visitors --port N [--host A] [--sources N] --total N [--slots N]            so many short visits, as fast as they go
+ *   visitors --port N [--host A] [--sources N] --total N [--slots N]           so many short visits, as fast as they go
  *   visitors --port N ... --seconds N [--slots N] [--stay N] --server-pid P     paced to --load (0.7) of a processor
  *
- *   visitors --port N ... --together N                                         so many at once
+ *   visitors --port N ... --together N                                        so many at once
  *
  * In the second form --stay connections stay for a while, some of them slow, stalling or deaf, and SIGHUP goes to the
  * server each --reload seconds (60). In the third each echoes when it is up and again when all are, then "all open" is
- * printed, and all go when standard input ends. The last line counts everything; the exit status is 0 if nothing went wrong.
+ * printed, and all go when standard input ends. The last line counts everything; the exit status is 0 if nothing went
+ * wrong.
  */
 #include "visitors.h"
 
@@ -29,7 +30,8 @@
 enum { EVENTS = 256, TICK_MS = 10, LONGEST = 6000, ON_THEIR_WAY = 128 };
 
 /* What the load generator's parts expect to find. */
-struct options options = {.mode = MODE_ECHO, .host = "127.0.0.1", .label = "", .sources = 32, .resume = 1, .timeout = 60};
+struct options options = {.mode = MODE_ECHO, .host = "127.0.0.1", .label = "", .sources = 32, .resume = 1,
+    .timeout = 60};
 struct run run;
 
 struct worker crew;
@@ -209,7 +211,8 @@ static void set(int option)
 static void read_options(int argc, char **argv)
 {
     static const struct option known[] = {{"port", 1, NULL, 'p'}, {"host", 1, NULL, 'h'}, {"sources", 1, NULL, 's'},
-        {"total", 1, NULL, 't'}, {"slots", 1, NULL, 'w'}, {"seconds", 1, NULL, 'S'}, {"stay", 1, NULL, 'y'}, {"together", 1, NULL, 'T'},
+        {"total", 1, NULL, 't'}, {"slots", 1, NULL, 'w'}, {"seconds", 1, NULL, 'S'}, {"stay", 1, NULL, 'y'},
+        {"together", 1, NULL, 'T'},
         {"load", 1, NULL, 'l'}, {"reload", 1, NULL, 'r'}, {"server-pid", 1, NULL, 'P'}, {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) set(option);
@@ -226,8 +229,8 @@ static void report(double seconds, double used)
     printf("visits=%" PRIu64, tally.visits);
     for (int i = 0; i < WAYS; i++) printf(" %s=%" PRIu64, names[i], tally.ended[i]);
     printf(" deaf=%" PRIu64 " resumed=%" PRIu64 " bytes=%" PRIu64 " differences=%" PRIu64 " failures=%" PRIu64
-           " seconds=%.1f per_second=%.0f load_percent=%.0f\n", tally.deaf, tally.resumed, tally.bytes, tally.differences,
-           crew.failures, seconds, (double)tally.visits / seconds, 100 * used);
+           " seconds=%.1f per_second=%.0f load_percent=%.0f\n", tally.deaf, tally.resumed, tally.bytes,
+           tally.differences, crew.failures, seconds, (double)tally.visits / seconds, 100 * used);
     if (crew.failures != 0) fprintf(stderr, "visitors: the first failure: %s\n", crew.first_failure);
 }
 
