@@ -21,11 +21,11 @@ enum actor inside(const struct link *l)
     return (enum actor)(FROM_LINK + l->index);
 }
 
-/* The id, or one that is nobody's while the link has none. */
+/* The id, or while the link has none one that can be nobody's. */
 static tlsloop_conn conn_of(struct link *l)
 {
     tlsloop_conn conn = l->conn;
-    return conn ? conn : 4711;
+    return conn ? conn : UINT64_C(1) << 63 | 4711;
 }
 
 /* --- Sending --------------------------------------------------------------------------------------------------- */

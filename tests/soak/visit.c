@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+/* DEAF_ENOUGH: more than both kernels and the server's queue hold. */
 enum { SIP = 2048, ROUNDS = 16, WIDE = 256 << 10, DEAF_ENOUGH = 64 << 20 };
 
 /* OpenSSL gives up the session of a connection that ended in another way than by close_notify; most visits do. */
@@ -212,6 +213,7 @@ static void shake(struct connection *c)
     if (result == 1) {
         c->stage = STAGE_OPEN;
         tally.resumed += (uint64_t)SSL_session_reused(c->ssl);
+        if (visit_of(c)->manner == DEAF) c->goal = DEAF_ENOUGH;
         say(c);
         return;
     }
@@ -272,9 +274,8 @@ void visit_advance(struct connection *c, uint32_t events)
 void visit_feed(struct connection *c, size_t len)
 {
     struct visit *v = visit_of(c);
-    uint64_t wide = v->manner == DEAF ? DEAF_ENOUGH : WIDE;
-    if (c->stage != STAGE_OPEN || v->done_sending || c->goal - c->read > wide) return;
-    c->goal += v->manner == DEAF ? 256 * len : len;
+    if (c->stage != STAGE_OPEN || v->done_sending || c->goal - c->read > WIDE) return;
+    c->goal += len;
     say(c);
 }
 
