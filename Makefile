@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check model soak storm
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -46,6 +46,17 @@ test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and w
 
 tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
 	bash scripts/tsan.sh
+
+model: setup-test             ## run random sequences against the model of the promises: SEQUENCES=100000, SEED=, JOBS=
+	bash tests/model/run.sh
+
+soak: setup-soak              ## keep a server busy with every kind of visitor for MINUTES=10, and measure what it holds
+	@$(MAKE) --no-print-directory lib
+	bash tests/soak/soak.sh $(MINUTES)
+
+storm: setup-soak             ## OPEN=15000 connections at once, then CONNECTIONS=1000000 that end in all eight ways
+	@$(MAKE) --no-print-directory lib
+	bash tests/soak/storm.sh '$(OPEN)' '$(CONNECTIONS)'
 
 scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
 	@$(MAKE) --no-print-directory examples

@@ -246,8 +246,11 @@ impl Conn {
             .unwrap_or_else(|| Verdict::new(Reason::System, Code::Internal, "the connection ended without a verdict"))
     }
 
-    /// Ends it at once with this verdict, unless it has one.
+    /// Ends it at once with this verdict, unless it has one. One in good order needs that everything has left.
     pub(crate) fn finish(&mut self, verdict: Verdict) {
+        if self.has_unsent() {
+            self.verdict.take_if(|before| before.is_good());
+        }
         self.verdict.get_or_insert_with(|| Box::new(verdict));
         self.phase = Phase::Over;
     }

@@ -27,6 +27,11 @@ impl Verdict {
         Verdict::new(Reason::Stopped, Code::Closed, "the server was stopped")
     }
 
+    /// Whether it says that every byte of the host's is in the kernel's hands.
+    pub(super) fn is_good(&self) -> bool {
+        matches!(self.reason, Reason::Peer | Reason::Host)
+    }
+
     pub(super) fn of(failure: &Failure) -> Verdict {
         let reason = match failure {
             Failure::Reset(_) => Reason::Reset,
@@ -47,7 +52,7 @@ impl Conn {
 
     /// Bytes of the host's came too late to leave: then it has not ended in good order.
     pub(crate) fn leave_behind(&mut self, n: usize) {
-        if n > 0 && matches!(self.verdict().reason, Reason::Peer | Reason::Host) {
+        if n > 0 && self.verdict().is_good() {
             let why = format!("the connection ended before the last {n} bytes could be sent");
             self.overrule(Verdict::new(Reason::Reset, Code::Closed, why));
         }

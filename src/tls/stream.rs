@@ -182,6 +182,11 @@ impl Stream {
         }
     }
 
+    /// Whether a step has failed: nothing can be read or written any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Stream::Tls(Tls { state: State::Broken, .. }))
+    }
+
     /// Whether the end is a message of the stream's own, which stands behind the bytes before it.
     pub(crate) fn ends_in_band(&self) -> bool {
         matches!(self, Stream::Tls(_))

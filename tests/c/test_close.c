@@ -1,10 +1,12 @@
 /* "Nothing is lost at the end": what conn_close owes, and for how long. */
 #define _GNU_SOURCE
 #include "fixture.h"
+#include "measure.h"
 #include "peer.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     MEGABYTE = 1 << 20,
@@ -127,6 +129,23 @@ static void l11_close_returns_at_once(void)
     free(much);
 }
 
+/* "Connections that it ends: STOPPED", also one that the host had closed and that still owes its peer something. */
+static void a_stop_before_everything_has_left(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on.data = send_much_and_close,
+        .config.close_timeout_ms = TLSLOOP_NONE,
+    });
+    f->loose_descriptors = true;
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
+    CHECK(peer_send(&p, "go", 2));
+    EVENTUALLY_EQ(f->data_calls, 1);
+    CHECK(peer_recv_all(&p, block, 1000)); /* the queue is on its way */
+    fixture_stop(f);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_STOPPED], 1);
+    peer_close(&p);
+}
+
 /* "send_timeout_ms: without the kernel taking a byte": SEND_TIMEOUT without any close. */
 static void fill_up(struct fixture *f, tlsloop_conn conn)
 {
@@ -183,6 +202,39 @@ static void ends_after_the_hosts_close(void)
 {
     the_host_was_first(peer_leave);
     the_host_was_first(peer_close);
+}
+
+static atomic_int worker;
+
+static void note_worker(struct fixture *f, unsigned number)
+{
+    (void)f;
+    (void)number;
+    worker = gettid();
+}
+
+/* "What arrives is dropped until the peer's end", also when it is no TLS any more: nothing spins over it, and the end
+ * is seen when it comes. */
+static void garbage_after_the_hosts_close(void)
+{
+    static char garbage[200000];
+    struct fixture *f = fixture_start((struct options){
+        .on = { .data = answer_once_and_close, .worker_start = note_worker },
+        .config.close_timeout_ms = TLSLOOP_NONE,
+    });
+    char answer[16];
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_send(&p, "go", 2));
+    CHECK(peer_recv_all(&p, answer, 10));
+    CHECK_EQ(peer_recv(&p, answer, sizeof answer), PEER_CLEAN);
+    for (int i = 0; i < 3; i++) {
+        CHECK(tcp_send(p.fd, garbage, sizeof garbage));
+        for (int seen = 0; seen < 20; seen++) EVENTUALLY(measure_sleeps(worker));
+    }
+    CHECK_EQ(f->disconnects, 0);
+    peer_close(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], 1);
+    fixture_stop(f);
 }
 
 /* L06: a peer that fails "in mid send" and "in close": reported once, as RESET. */
@@ -275,7 +327,9 @@ static void l13_the_host_answers_when_it_likes(void)
 CHECK_MAIN(CASE(l08_every_byte_then_close_notify),
            CASE(l10_the_answer_survives_a_peer_that_is_still_sending),
            CASE(l11_a_peer_that_never_reads), CASE(l11_close_returns_at_once), CASE(send_timeout),
+           CASE(a_stop_before_everything_has_left),
            CASE(a_peer_that_never_ends_is_host), CASE(ends_after_the_hosts_close),
+           CASE(garbage_after_the_hosts_close),
            CASE(l06_reset_in_mid_send), CASE(close_notify_and_no_reader),
            CASE(l13_the_host_answers_after_the_peers_end),
            CASE(l13_the_host_answers_when_it_likes))

@@ -138,6 +138,23 @@ static void ends_wait_for_what_was_sent(void)
     }
 }
 
+/* "Handed to this machine's kernel, or the reason is not HOST": what waits for TLS has not left when the client goes. */
+static void a_client_that_leaves_before_what_was_sent(void)
+{
+    static const enum also how[] = { SEND_CLOSE, SEND_END };
+    static const failing ways[] = { leaves, half_a_hello_and_fin, half_a_hello_and_reset, garbage };
+    static const int reasons[] = { TLSLOOP_REASON_TRUNCATED, TLSLOOP_REASON_TRUNCATED, TLSLOOP_REASON_RESET,
+                                   TLSLOOP_REASON_PROTOCOL };
+    for (int i = 0; i < 8; i++) {
+        struct fixture *f = starting(&how[i % 2], (tlsloop_server_config){ .close_timeout_ms = 3600000 });
+        int fd = told_to_go(f);
+        ways[i / 2](fd);
+        close(fd);
+        CHECK_STR(tlsloop_reason_name(stage_ended(f, 0).reason), tlsloop_reason_name(reasons[i / 2]));
+        fixture_stop(f);
+    }
+}
+
 /* "close_timeout_ms runs from close (or end) …. If it ends with bytes unsent: SEND_TIMEOUT": a client that
  * does not begin its handshake does not hold the host's close for longer than any other. */
 static void the_close_timeout_bounds_the_wait_for_tls(void)
@@ -320,7 +337,7 @@ static void not_from_elsewhere(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(failures), CASE(ends_wait_for_what_was_sent),
+CHECK_MAIN(CASE(failures), CASE(ends_wait_for_what_was_sent), CASE(a_client_that_leaves_before_what_was_sent),
            CASE(the_close_timeout_bounds_the_wait_for_tls), CASE(ends_at_once),
            CASE(ended_from_elsewhere), CASE(not_in_other_modes), CASE(not_at_the_end),
            CASE(once_only), CASE(not_from_elsewhere))
