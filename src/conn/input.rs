@@ -70,9 +70,12 @@ impl Conn {
                 Step::Failed(failure) => self.inbound = Inbound::Pending(Box::new(Fate::Failed(failure))),
             }
             // A whole record was read each time, so nothing is inside OpenSSL when the wire has nothing.
-            if wire.is_spent() || !matches!(self.inbound, Inbound::Open) {
+            if wire.is_spent() || wire.is_barren() || !matches!(self.inbound, Inbound::Open) {
                 break;
             }
+        }
+        if wire.link().is_choked() {
+            self.choked_at = tools.now;
         }
         if filled > 0 {
             // What OpenSSL has to say meanwhile leaves with the host's answer.
@@ -123,7 +126,7 @@ impl Conn {
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let ended = loop {
             match self.stream.read(&mut wire, tools.plain) {
-                Step::Done(_) if wire.is_spent() => break false,
+                Step::Done(_) if wire.is_spent() || wire.is_barren() => break false,
                 Step::Done(_) => {}
                 Step::WantRead | Step::WantWrite => break false,
                 Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => break true,
