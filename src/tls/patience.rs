@@ -7,6 +7,8 @@
 const READS: u8 = 80;
 /// Those that a record with data takes.
 const USEFUL: u8 = 2;
+/// How many useless ones a visit may have made before others have their turn.
+const WORN: u8 = 16;
 
 /// The patience of one visit.
 pub(crate) struct Patience {
@@ -45,7 +47,7 @@ impl Patience {
 
     /// Whether so much of this visit gave no data that others should have their turn.
     pub(crate) fn is_worn(&self) -> bool {
-        self.barren >= READS
+        self.barren >= WORN
     }
 }
 
@@ -83,7 +85,7 @@ mod tests {
         let mut patience = Patience::new();
         for _ in 0..4 {
             assert!(!patience.is_worn());
-            assert_eq!(read(&mut patience, 22), 22);
+            assert_eq!(read(&mut patience, 6), 6);
             patience.note_data();
         }
         assert!(patience.is_worn());
