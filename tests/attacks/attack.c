@@ -3,8 +3,8 @@
  *
  *   attack KIND PORT CONNECTIONS SECONDS
  *
- * Kinds that hold come with so many connections, and stay; "holding" is printed when all are there. Kinds that flood use
- * that many one after the other, or at once, as fast as they can. At its end it prints what it spent.
+ * Kinds that hold come with so many connections, and stay. Kinds that flood use that many at once, or one after the
+ * other, as fast as they can. At its end it prints what it spent.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -68,19 +68,12 @@ static struct peer come_with_tls(int version, int receive_buffer)
     return peer_connect_with(port, (struct peer_options){ .version = version, .receive_buffer = receive_buffer });
 }
 
-static void holding(void)
-{
-    printf("holding\n");
-    fflush(stdout);
-}
-
 static void stay(void)
 {
-    holding();
     while (!time_is_up()) check_nap(20);
 }
 
-/* --- Those who hold -------------------------------------------------------------------------------------------------- */
+/* --- Those who hold ------------------------------------------------------------------------------------------- */
 
 static void slow_handshake(void)
 {
@@ -89,7 +82,6 @@ static void slow_handshake(void)
     for (unsigned i = 0; i < wanted; i++) fds[i] = come();
     for (size_t at = 0; at + 1 < len && !time_is_up(); at++) {
         for (unsigned i = 0; i < wanted; i++) messages += push(fds[i], hello + at, 1);
-        if (at == 0) holding();
         for (int nap = 0; nap < 50 && !time_is_up(); nap++) check_nap(20);
     }
 }
@@ -174,13 +166,13 @@ static void slow_proxy_header(void)
     stay();
 }
 
-/* --- Those who flood ------------------------------------------------------------------------------------------------- */
+/* --- Those who flood ------------------------------------------------------------------------------------------ */
 
 static void handshake_flood(void)
 {
     unsigned char hello[4096], answer[1];
     size_t len = peer_client_hello(hello, sizeof hello);
-    for (holding(); !time_is_up();) {
+    while (!time_is_up()) {
         int fd = come();
         if (fd < 0) continue;
         messages += shove(fd, hello, len);
@@ -192,7 +184,7 @@ static void handshake_flood(void)
 static void forged_proxy_headers(void)
 {
     static const char forged[] = "PROXY TCP4 192.0.2.7 198.51.100.1 5123 443\r\n";
-    for (holding(); !time_is_up();) {
+    while (!time_is_up()) {
         int fd = come();
         if (fd < 0) continue;
         messages += shove(fd, forged, sizeof forged - 1);
@@ -206,7 +198,7 @@ static void flood(void (*seal)(struct peer *p), int version)
 {
     unsigned left = wanted;
     for (unsigned i = 0; i < wanted; i++) peers[i] = come_with_tls(version, 0);
-    for (holding(); left > 0 && !time_is_up();) {
+    while (left > 0 && !time_is_up()) {
         for (unsigned i = 0; i < wanted; i++) {
             char *sealed;
             if (peers[i].fd < 0) continue;
@@ -244,11 +236,12 @@ static void flood_by_hand(int type, const void *content, size_t len, int count, 
         peers[i] = come_with_tls(TLS1_2_VERSION, 0);
         record12_take_over(&keys[i], peers[i].ssl);
     }
-    for (holding(); left > 0 && !time_is_up();) {
+    while (left > 0 && !time_is_up()) {
         for (unsigned i = 0; i < wanted; i++) {
             size_t used = 0;
             if (peers[i].fd < 0) continue;
-            for (int k = 0; k < count; k++, messages++) used += record12_seal(&keys[i], type, content, len, flight + used);
+            for (int k = 0; k < count; k++, messages++)
+                used += record12_seal(&keys[i], type, content, len, flight + used);
             if (with_data) used += record12_seal(&keys[i], RECORD12_DATA, "x", 1, flight + used);
             bool sent = shove(peers[i].fd, flight, used);
             drop_answers(peers[i].fd);
@@ -259,8 +252,13 @@ static void flood_by_hand(int type, const void *content, size_t len, int count, 
 
 static const unsigned char hello_again[] = { 1, 0, 0, 0 }; /* the beginning of a ClientHello is enough to be refused */
 
-static void renegotiation(void) { flood_by_hand(RECORD12_HANDSHAKE, hello_again, sizeof hello_again, BURST, true); }
-static void too_much_renegotiation(void) { flood_by_hand(RECORD12_HANDSHAKE, hello_again, sizeof hello_again, 100, false); }
+static void renegotiate(int count, bool with_data)
+{
+    flood_by_hand(RECORD12_HANDSHAKE, hello_again, sizeof hello_again, count, with_data);
+}
+
+static void renegotiation(void) { renegotiate(BURST, true); }
+static void too_much_renegotiation(void) { renegotiate(100, false); }
 static void empty_records(void) { flood_by_hand(RECORD12_DATA, "", 0, 100, false); }
 
 static const struct { const char *name; void (*run)(void); } kinds[] = {

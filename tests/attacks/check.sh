@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What attackers can hold, and what stops them: tests/attacks/check.sh [--measure] DIRECTORY
 #
-# DIRECTORY holds libtlsloop.so. With --measure the attacks last, and a table of what they cost is printed (make attacks);
-# otherwise they are small, nothing is timed, and what counts is memory, that each limit acts, and that an established
-# client is served. With TEST_HOST_DRIVEN in the environment the host has the loop in its own hands.
+# DIRECTORY holds libtlsloop.so. With --measure the attacks last, and a table of what they cost is printed (make
+# attacks); otherwise they are small, nothing is timed, and what counts is memory, that each limit acts, and that an
+# established client is served. With TEST_HOST_DRIVEN in the environment the host has the loop in its own hands.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/common.sh

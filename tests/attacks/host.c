@@ -4,9 +4,9 @@
  *   host [MEMBER=NUMBER...] [proxy_trusted=LIST] [room=BYTES]      members of tlsloop_server_config; the kernel's
  *                                                                  buffers, which are full the sooner
  *
- * It says where it listens. For each line on standard input it then prints one of counts: the heap of the process, its
- * processor time, and what tlsloop counts. It ends with its input. With TEST_HOST_DRIVEN in its environment it starts no
- * thread, and polls.
+ * It says where it listens. For each line on standard input it then prints one of counts: the heap of the process,
+ * its processor time, and what tlsloop counts. It ends with its input. With TEST_HOST_DRIVEN in its environment it
+ * starts no thread, and polls.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

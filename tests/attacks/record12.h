@@ -1,6 +1,6 @@
 /*
- * Records of TLS 1.2 that OpenSSL would not write: after a handshake over AES-128-GCM, this seals records of any kind in
- * the client's name (RFC 5246, 6.3; RFC 5288).
+ * Records of TLS 1.2 that OpenSSL would not write: after a handshake over AES-128-GCM, this seals records of any kind
+ * in the client's name (RFC 5246, 6.3; RFC 5288).
  */
 #ifndef RECORD12_H
 #define RECORD12_H

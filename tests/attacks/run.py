@@ -4,9 +4,9 @@
     tests/attacks/run.py DIRECTORY [--check]      DIRECTORY holds the programs host, witness and attack
 
 Server, established client and attacker are processes of their own, on loopback. Each attack comes twice: without the
-limit that is meant for it, to see what it can hold, and with it, to see that it acts. The result is a table. With --check
-the attacks are smaller and nothing is timed: it fails if an attacker holds more memory than it may, if a limit does not
-act, or if the established client is not served meanwhile.
+limit that is meant for it, to see what it can hold, and with it, to see that it acts. The result is a table. With
+--check the attacks are smaller and nothing is timed: it fails if an attacker holds more memory than it may, if a limit
+does not act, or if the established client is not served meanwhile.
 """
 import json
 import os
@@ -68,8 +68,8 @@ class Stage:
         return (after["cpu_us"] - before["cpu_us"]) / seconds, self.witness.ask()
 
     def attack(self, count, seconds, enough, grace=0):
-        """Attacks until `enough` is true of what the server counts, or the attack has ended and the seconds of grace after
-        it are over; what the attacker says."""
+        """Attacks until `enough` is true, or the attack has ended and the seconds of grace after it are over; what the
+        attacker says."""
         self.before = self.host.ask()
         self.witness.ask()
         command = [f"{self.programs}/attack", self.scenario.kind, self.port, str(count), str(seconds)]
@@ -103,8 +103,9 @@ def shows_limit(programs, scenario, count, seconds):
     """Whether the limit acts."""
     stage = Stage(programs, scenario, scenario.limits(count))
     stage.attack(count, seconds, lambda stage: bool(stage.samples) and scenario.acts(stage.samples, count), PATIENCE)
+    is_served = stage.witness.ask()["echoes"] > 0
     stage.end()
-    return stage.is_enough
+    return stage.is_enough and is_served
 
 
 def measure(programs, scenario):
@@ -122,10 +123,10 @@ def measure(programs, scenario):
     per_byte = show(1000 * cpu / spent["bytes"], "ns") if spent["bytes"] else "-"
     stops = "yes" if shows_limit(programs, scenario, count, 30) else "NO"
     # A flood's memory is what its connections hold at one time, of which there is one if they come one after the other.
-    held = show(stage.held(count if scenario.holds else 1), "bytes")
-    print(f"| {scenario.title} | {count if scenario.holds else 1} | {held} | {cpu / took / 10000:.1f} % | {per_message} |"
-          f" {per_byte} | {quiet['p50_us']} / {quiet['p99_us']} | {meanwhile['p50_us']} / {meanwhile['p99_us']} |"
-          f" {scenario.stopped_by}: {stops} |", flush=True)
+    held = f"{stage.held(count if scenario.holds else 1):,.0f}"
+    cells = [scenario.title, count if scenario.holds else 1, held, f"{cpu / took / 10000:.1f} %", per_message, per_byte]
+    cells += [f"{quiet['p50_us']} / {quiet['p99_us']}", f"{meanwhile['p50_us']} / {meanwhile['p99_us']}"]
+    print(f"| {' | '.join(map(str, cells))} | {scenario.stopped_by}: {stops} |", flush=True)
     return stops == "yes"
 
 
@@ -154,8 +155,16 @@ def check(programs, scenario):
     return not wrong
 
 
-HEAD = """| Attack | Connections | Memory of one | Processor | for a message | for a byte | Echo before | Echo meanwhile | Stopped by |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+COLUMNS = ["Attack", "Connections", "Bytes of one", "Processor", "A message", "A byte", "Echo before, µs", "meanwhile",
+           "Stopped by"]
+HEAD = f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|"
+
+
+def processor():
+    """What the machine calls its processor."""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "a processor without a name"
 
 
 def main():
@@ -164,7 +173,8 @@ def main():
     if "--check" in sys.argv:
         results = [check(programs, scenario) for scenario in SCENARIOS]
     else:
-        print(HEAD, flush=True)
+        load = ", ".join(f"{part:.0f}" for part in os.getloadavg())
+        print(f"{processor()}, {os.cpu_count()} processors, load averages {load}\n\n{HEAD}", flush=True)
         results = [measure(programs, scenario) for scenario in SCENARIOS]
     sys.exit(0 if all(results) else 1)
 
