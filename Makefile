@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check model soak storm
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check model soak storm attacks
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -61,6 +61,10 @@ storm: setup-soak             ## OPEN=15000 connections at once, then CONNECTION
 scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
 	@$(MAKE) --no-print-directory examples
 	bash tests/scan/check.sh build/examples
+
+attacks: setup-attacks        ## measure what attackers can hold, and show what stops them: docs/security.md
+	@$(MAKE) --no-print-directory lib
+	bash tests/attacks/check.sh --measure build/lib
 
 lint: setup-lint              ## format, lints, documentation, header drift, scripts
 	bash scripts/lint.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak
+#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -43,10 +43,11 @@ case "${1:-}" in
   full) needs="$test_needs perl" wants=$test_wants ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
+  attacks) needs="$demo python3" ;;
   scan) needs="$demo python3" wants='testssl python-venv' ;;
   package) needs=$package ;;
   soak) needs=$lib ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''

@@ -144,6 +144,8 @@ pub(crate) struct Conn {
     born: u64,
     moved_in: u64,
     moved_out: u64,
+    /// When reading began to wait for the kernel to take OpenSSL's own words, if it does.
+    choked_at: u64,
     /// The time of the connection's entry among the worker's deadlines; [`u64::MAX`]: none.
     pub(crate) armed: u64,
     /// Its last callback is due: it obeys no more.
@@ -194,6 +196,7 @@ impl Conn {
             born: tools.now,
             moved_in: tools.now,
             moved_out: tools.now,
+            choked_at: 0,
             armed: u64::MAX,
             is_ending: false,
             is_listed: false,

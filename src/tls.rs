@@ -1,5 +1,6 @@
 //! TLS: the door to OpenSSL, the policy that a host sets, and one connection's stream.
 
+mod patience;
 pub mod policy;
 pub(crate) mod raw;
 pub(crate) mod stream;

@@ -82,7 +82,14 @@ impl Conn {
             ],
             Phase::Open => [
                 after(moved, self.idle_timeout, Due::Idle),
-                if self.has_unsent() { after(self.moved_out, limits.send_timeout, Due::Send) } else { None },
+                // What OpenSSL itself answers is a send, too, once it is all that reading waits for.
+                if self.link.is_choked() {
+                    after(self.choked_at, limits.send_timeout, Due::Send)
+                } else if self.has_unsent() {
+                    after(self.moved_out, limits.send_timeout, Due::Send)
+                } else {
+                    None
+                },
                 match self.outbound {
                     Outbound::Open => None,
                     Outbound::Ending => after(self.moved_out, limits.close_timeout, Due::Close),

@@ -70,9 +70,12 @@ impl Conn {
                 Step::Failed(failure) => self.inbound = Inbound::Pending(Box::new(Fate::Failed(failure))),
             }
             // A whole record was read each time, so nothing is inside OpenSSL when the wire has nothing.
-            if wire.is_spent() || !matches!(self.inbound, Inbound::Open) {
+            if wire.is_spent() || wire.is_barren() || !matches!(self.inbound, Inbound::Open) {
                 break;
             }
+        }
+        if wire.link().is_choked() {
+            self.choked_at = tools.now;
         }
         if filled > 0 {
             // What OpenSSL has to say meanwhile leaves with the host's answer.
@@ -120,33 +123,25 @@ impl Conn {
     /// Reads and drops, until the peer's end or for ever: the close timeout bounds it.
     fn discard(&mut self, tools: &mut Tools<'_>) -> News {
         contain::fault("conn: discard");
-        if self.discard_stream(tools) {
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let ended = loop {
+            match self.stream.read(&mut wire, tools.plain) {
+                Step::Done(_) if wire.is_spent() || wire.is_barren() => break false,
+                Step::Done(_) => {}
+                Step::WantRead | Step::WantWrite => break false,
+                Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => break true,
+                // What is no longer TLS is dropped as it comes.
+                Step::Failed(Failure::Protocol(_)) => break false,
+            }
+        };
+        drop(wire);
+        if ended {
             self.inbound = Inbound::Ended(false);
         }
         if self.link.recv_error().is_some() && self.outbound != Outbound::Ended {
             self.fail_write();
         }
         News::Nothing
-    }
-
-    /// Whether the peer has ended, or is gone.
-    fn discard_stream(&mut self, tools: &mut Tools<'_>) -> bool {
-        if self.stream.is_broken() {
-            // What is no longer TLS is dropped as it comes.
-            return self.link.drop_input(tools.bufs);
-        }
-        let mut wire = Wire::new(&mut self.link, tools.bufs);
-        loop {
-            match self.stream.read(&mut wire, tools.plain) {
-                Step::Done(_) if wire.is_spent() => return false,
-                Step::Done(_) => {}
-                Step::WantRead | Step::WantWrite => return false,
-                Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => return true,
-                Step::Failed(Failure::Protocol(_)) => break,
-            }
-        }
-        drop(wire);
-        self.link.drop_input(tools.bufs)
     }
 
     /// Ends it by force.

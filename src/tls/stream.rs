@@ -108,11 +108,29 @@ impl Tls {
         }
     }
 
+    fn read(&mut self, wire: &mut Wire<'_>, buf: &mut [u8]) -> Step<usize> {
+        wire.patience.expect_data();
+        let answer = self.ssl.read(wire, buf);
+        match answer {
+            Answer::Done(_) => wire.patience.note_data(),
+            Answer::WantRead if !wire.patience.allows() => {
+                self.state = State::Broken;
+                return Step::Failed(Failure::Protocol(Error::new(Code::Tls, TOO_MANY)));
+            }
+            Answer::WantWrite => wire.choke(),
+            Answer::WantRead | Answer::Closed | Answer::Failed(_) => {}
+        }
+        self.settle(wire, answer)
+    }
+
     fn handshake(&mut self, wire: &mut Wire<'_>) -> Step<()> {
         let answer = self.ssl.handshake(wire);
         if matches!(answer, Answer::Failed(_)) && !wire.link().has_spoken() {
             // OpenSSL leaves without a word when the first bytes are no TLS at all (plain HTTP); the peer deserves one.
             wire.write(&UNEXPECTED_MESSAGE);
+        }
+        if matches!(answer, Answer::WantWrite) {
+            wire.choke();
         }
         match self.settle(wire, answer) {
             Step::Done(_) => {
@@ -153,11 +171,12 @@ impl Stream {
                 Some(n) => Step::Done(n),
                 None => starved(wire, End::Clean),
             },
-            Stream::Tls(Tls { state: State::Broken, .. }) => Step::WantRead,
-            Stream::Tls(tls) => {
-                let answer = tls.ssl.read(wire, buf);
-                tls.settle(wire, answer)
+            Stream::Tls(Tls { state: State::Broken, .. }) => {
+                // What is no TLS any more is nobody's; only the end of it means something.
+                wire.drop_input();
+                starved(wire, End::Truncated)
             }
+            Stream::Tls(tls) => tls.read(wire, buf),
         }
     }
 
@@ -180,11 +199,6 @@ impl Stream {
         if let Stream::Tls(tls) = self {
             tls.ssl.keep_buffers(keep);
         }
-    }
-
-    /// Whether a step has failed: nothing can be read or written any more.
-    pub(crate) fn is_broken(&self) -> bool {
-        matches!(self, Stream::Tls(Tls { state: State::Broken, .. }))
     }
 
     /// Whether the end is a message of the stream's own, which stands behind the bytes before it.
@@ -217,6 +231,9 @@ impl Stream {
 
 /// A fatal alert in the clear, unexpected_message (RFC 8446, 5.1 and 6).
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 1, 0, 2, 2, 10];
+
+/// Why a peer is left that only ever asks for new keys.
+const TOO_MANY: &str = "the peer sent too many messages of TLS in a row, and no data";
 
 /// How much plain text is collected at a time, like a record of TLS.
 const PLAIN_WRITE: usize = 16 * 1024;

@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::patience::Patience;
 use super::raw::Transport;
 use crate::contain;
 use crate::rare::Rare;
@@ -35,6 +36,8 @@ pub(crate) struct Link {
     eof: bool,
     /// The kernel takes no more for now.
     blocked: bool,
+    /// OpenSSL has something of its own to send, and reads no more until there is room for it.
+    choked: bool,
     /// Something was handed over to be sent.
     spoke: bool,
     /// Our end has been sent: what OpenSSL would still say (an answer to a key update) is dropped.
@@ -55,6 +58,7 @@ impl Link {
             dry: true,
             eof: false,
             blocked: false,
+            choked: false,
             spoke: false,
             mute: false,
             recv_errno: 0,
@@ -79,7 +83,7 @@ impl Link {
 
     /// The kernel takes bytes again.
     pub(crate) fn writable(&mut self) {
-        self.blocked = false;
+        (self.blocked, self.choked) = (false, false);
     }
 
     /// The kernel takes nothing until it says so: the socket is not connected yet.
@@ -92,14 +96,19 @@ impl Link {
         self.blocked
     }
 
+    /// Whether nothing is read until the kernel takes bytes: OpenSSL has to answer first.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.choked && self.blocked && self.send_errno == 0
+    }
+
     /// Whether another visit would find something to read without a new event.
     pub(crate) fn has_more(&self) -> bool {
-        self.has_rest() || self.has_unread()
+        (self.has_rest() || self.has_unread()) && !self.is_choked()
     }
 
     /// Whether another visit would find something: bytes, or an end that may not have been seen.
     pub(crate) fn has_news(&self) -> bool {
-        self.has_more() || self.has_ended()
+        (self.has_rest() || self.has_unread() || self.has_ended()) && !self.is_choked()
     }
 
     /// Whether the kernel may have something that no event has told of yet.
@@ -164,15 +173,10 @@ impl Link {
 
     /// Reads and drops what has come; true when nothing more will.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
-        self.rest_in.take();
         if std::mem::take(&mut self.reminded) {
             self.dry = false;
         }
-        let mut wire = Wire::new(self, bufs);
-        while wire.fill() {
-            wire.bufs.start = wire.bufs.end;
-        }
-        drop(wire);
+        Wire::new(self, bufs).drop_input();
         self.eof || self.recv_errno != 0
     }
 }
@@ -198,6 +202,7 @@ pub(crate) struct Wire<'a> {
     bufs: &'a mut Buffers,
     recvs: u8,
     holds: bool,
+    pub(super) patience: Patience,
 }
 
 impl<'a> Wire<'a> {
@@ -211,12 +216,22 @@ impl<'a> Wire<'a> {
             // It leaves with what follows it.
             bufs.output.append(&mut link.rest_out.take());
         }
-        Wire { link, bufs, recvs: RECVS, holds: false }
+        Wire { link, bufs, recvs: RECVS, holds: false, patience: Patience::new() }
     }
 
     /// Keeps what was collected until the next piece of work, in the same visit, sends it with its own.
     pub(crate) fn hold(mut self) {
         self.holds = true;
+    }
+
+    /// Nothing more can be read until something has left.
+    pub(crate) fn choke(&mut self) {
+        self.link.choked = true;
+    }
+
+    /// Whether so much of this visit gave no data that others should have their turn.
+    pub(crate) fn is_barren(&self) -> bool {
+        self.patience.is_worn()
     }
 
     /// What is known of the socket. Input that this visit has not used counts as read.
@@ -291,6 +306,14 @@ impl<'a> Wire<'a> {
         (!self.is_empty()).then(|| &self.bufs.input[self.bufs.start..self.bufs.end])
     }
 
+    /// Drops them, and what the kernel has, within this visit's share.
+    pub(crate) fn drop_input(&mut self) {
+        self.consume(self.bufs.end - self.bufs.start);
+        while self.fill() {
+            self.consume(self.bufs.end - self.bufs.start);
+        }
+    }
+
     /// Counts the first `n` of them as used.
     pub(crate) fn consume(&mut self, n: usize) {
         self.bufs.start += n;
@@ -331,9 +354,10 @@ impl<'a> Wire<'a> {
 impl Transport for Wire<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Option<usize> {
         contain::fault("transport: read");
-        if self.is_empty() && !self.fill() {
+        if !self.patience.allows() || (self.is_empty() && !self.fill()) {
             return None;
         }
+        self.patience.note_read();
         let n = buf.len().min(self.bufs.end - self.bufs.start);
         buf[..n].copy_from_slice(&self.bufs.input[self.bufs.start..self.bufs.start + n]);
         self.bufs.start += n;

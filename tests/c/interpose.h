@@ -38,11 +38,11 @@ enum call { ACCEPT4, BIND, CLOSE, CONNECT, EPOLL_CREATE1, EPOLL_CTL, EPOLL_WAIT,
  */
 static const struct {
     const char *name;
-    int errors[24];
+    int errors[25];
 } interposed[CALLS] = {
     [ACCEPT4] = { "accept4", { EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPROTO, EPERM, EAGAIN, EBADF, EFAULT,
                                EINVAL, ENOTSOCK, EOPNOTSUPP, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
-                               ENETUNREACH, ENOSR, ESOCKTNOSUPPORT, ETIMEDOUT, EINTR } },
+                               ENETUNREACH, ENOSR, ESOCKTNOSUPPORT, EPROTONOSUPPORT, ETIMEDOUT, EINTR } },
     [BIND] = { "bind", { EADDRINUSE, EACCES, EADDRNOTAVAIL, EBADF, EINVAL, ENOTSOCK, EFAULT, ELOOP, ENAMETOOLONG,
                          ENOENT, ENOMEM, ENOTDIR, EROFS } },
     [CLOSE] = { "close", { EIO, ENOSPC, EDQUOT, EBADF, EINTR } },

@@ -68,12 +68,12 @@ static void l14_a_burst_behind_the_handshake(void)
 }
 
 /* "One at a time … data in order": a record cut at each byte is one on_data's worth, whole. */
-static void a_record_cut_at_each_byte(void)
+static void cut_a_record(int version)
 {
     static const char text[] = "a record that arrives in two pieces";
     unsigned char bytes[256];
     struct fixture *f = fixture_start((struct options){ 0 });
-    struct peer p = peer_connect(f->port);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .version = version });
     peer_seal(&p, text, sizeof text);
     size_t n = peer_take(&p, bytes, sizeof bytes);
     for (size_t cut = 0; cut <= n; cut++) {
@@ -90,6 +90,11 @@ static void a_record_cut_at_each_byte(void)
     peer_leave(&p);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PEER], 1);
     fixture_stop(f);
+}
+
+static void a_record_cut_at_each_byte(void)
+{
+    for (int v = 0; v < 2; v++) cut_a_record(versions[v]);
 }
 
 struct flood {

@@ -223,7 +223,7 @@ static void fail_for_a_while(enum call call, int error)
     EVENTUALLY_EQ(fixture_stats(f).open, 0);
     interpose_arm(call, 1, error, true);
     int fd = tcp_connect(f->port);
-    check_nap(50 * check_time_factor());
+    check_nap(25 * check_time_factor());
     if (interpose_seen > 200) fails_the_case(call, 1, error, "the loop spins");
     interpose_disarm();
     close(fd);

@@ -1,0 +1,187 @@
+/*
+ * What a peer can make OpenSSL do without a byte of data: new keys (RFC 8446, 4.6.3), which are derived and answered
+ * each time, though nobody reads the answers.
+ */
+#define _GNU_SOURCE
+#include "fixture.h"
+#include "measure.h"
+#include "peer.h"
+#include "stage.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static atomic_int worker; /* its gettid */
+
+static void note_worker(struct fixture *f, unsigned number)
+{
+    (void)f;
+    (void)number;
+    worker = gettid();
+}
+
+/* What is accepted there has as little room both ways as the kernel gives. */
+static int listen_with_little_room(void)
+{
+    int port, fd = tcp_listen(&port), bytes = 1;
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
+    return fd;
+}
+
+/* No time limits but this one: what does not end by itself stays. */
+static struct fixture *start(struct hooks on, unsigned send_timeout_ms)
+{
+    on.worker_start = note_worker;
+    struct fixture *f = stage_start((struct options){
+        .on = on, .config = { .listen_fd = listen_with_little_room(), .send_timeout_ms = send_timeout_ms,
+                              .close_timeout_ms = TLSLOOP_NONE } }, NULL);
+    f->loose_descriptors = true; /* the listening socket was there before, and goes with the server */
+    return f;
+}
+
+/* One message that asks for new keys, kept. */
+static void seal_key_update(struct peer *p)
+{
+    CHECK_EQ(SSL_key_update(p->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    CHECK_EQ(SSL_do_handshake(p->ssl), 1);
+}
+
+static struct peer connect_deaf(struct fixture *f)
+{
+    return peer_connect_with(f->port, (struct peer_options){ .version = TLS1_3_VERSION, .receive_buffer = 2048 });
+}
+
+/* Asks for new keys and never reads, with a byte of data now and then, until nothing more is taken. */
+static void ask_until_nothing_is_taken(struct peer *p)
+{
+    enum { LIMIT = 64 << 20 }; /* bytes; more than all buffers on the way hold */
+    char *bytes;
+    struct timeval soon = { .tv_usec = 300000 };
+    CHECK(setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon) == 0);
+    for (size_t sent = 0; sent < LIMIT;) {
+        for (int i = 0; i < 100; i++) {
+            seal_key_update(p);
+            if (i % 10 == 0) peer_seal(p, "x", 1);
+        }
+        long n = BIO_get_mem_data(p->out, &bytes);
+        if (!tcp_send(p->fd, bytes, (size_t)n)) return;
+        (void)BIO_reset(p->out);
+        sent += (size_t)n;
+    }
+    check_failed(__FILE__, __LINE__, "the server takes more and more, and nobody reads its answers");
+}
+
+/* L16: "neither stalls nor spins": nothing more is read until the answers leave, and the worker sleeps. */
+static void l16_answers_that_nobody_reads(void)
+{
+    struct fixture *f = start((struct hooks){ .data = stage_swallow }, TLSLOOP_NONE);
+    struct peer p = connect_deaf(f), other = peer_connect(f->port);
+    ask_until_nothing_is_taken(&p);
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(worker));
+    CHECK(peer_send(&other, "served", 6));
+    peer_leave(&other);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    peer_reset(&p);
+    EVENTUALLY_EQ(f->disconnects, 2);
+    fixture_stop(f);
+}
+
+/* … and goes on where it stopped when the peer reads after all, though no event tells of what was read before. */
+static void l16_answers_that_are_read_late(void)
+{
+    struct fixture *f = start((struct hooks){ .data = stage_swallow }, TLSLOOP_NONE);
+    struct peer p = connect_deaf(f);
+    ask_until_nothing_is_taken(&p);
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(worker));
+    unsigned long long before = f->bytes;
+    char buf[4096];
+    struct check_wait wait = check_wait_start();
+    /* The stream of the peer's own was cut, so only ciphertext is looked at. */
+    while (f->bytes < before + 5) {
+        CHECK(check_wait_more(&wait));
+        recv(p.fd, buf, sizeof buf, MSG_DONTWAIT);
+    }
+    peer_reset(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+}
+
+/* "Every wait of tlsloop's own (handshake, send, close) has a deadline": also for what the host knows nothing of. */
+static void l28_answers_that_nobody_reads_have_a_deadline(void)
+{
+    struct fixture *f = start((struct hooks){ .data = stage_swallow }, 500 * check_time_factor());
+    struct peer p = connect_deaf(f);
+    ask_until_nothing_is_taken(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_SEND_TIMEOUT], 1);
+    peer_close(&p);
+    fixture_stop(f);
+}
+
+/* L26: "work per turn is bounded": who sends dozens of them at once, and no data among them, is left. */
+static void l26_a_burst_of_key_updates_ends_the_connection(void)
+{
+    struct fixture *f = start((struct hooks){ 0 }, TLSLOOP_NONE);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .version = TLS1_3_VERSION });
+    struct peer other = peer_connect(f->port);
+    for (int i = 0; i < 100; i++) seal_key_update(&p);
+    CHECK(peer_flush(&p));
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PROTOCOL], 1);
+    CHECK_HAS(stage_ended(f, 0).why, "too many messages");
+    CHECK(peer_echo(&other, "still here"));
+    peer_close(&p);
+    peer_leave(&other);
+    EVENTUALLY_EQ(f->disconnects, 2);
+    fixture_stop(f);
+}
+
+/* A long life with many keys is nobody's offence: here as many with data between. */
+static void key_updates_with_data_between(void)
+{
+    static const char text[] = "0123456789";
+    char back[400];
+    struct fixture *f = start((struct hooks){ 0 }, TLSLOOP_NONE);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .version = TLS1_3_VERSION });
+    for (unsigned i = 0; i < 40; i++) {
+        for (int k = 0; k < 20; k++) seal_key_update(&p);
+        peer_seal(&p, text, 10);
+    }
+    CHECK(peer_flush(&p));
+    CHECK(peer_recv_all(&p, back, sizeof back));
+    for (unsigned i = 0; i < sizeof back; i++) CHECK_EQ(back[i], text[i % 10]);
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PEER], 1);
+    fixture_stop(f);
+}
+
+static void close_it(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f;
+    (void)data;
+    (void)len;
+    CHECK_OK(tlsloop_conn_close(conn));
+}
+
+/* L10: "reads and drops until the peer's end or close_timeout_ms", without spinning, also what is no TLS any more. */
+static void l10_what_is_no_tls_is_dropped_while_closing(void)
+{
+    static const char rubbish[] = "this is no record of TLS, and the server does not wait for one any more";
+    struct fixture *f = start((struct hooks){ .data = close_it }, TLSLOOP_NONE);
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_send(&p, "close", 5));
+    CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
+    CHECK(tcp_send(p.fd, rubbish, sizeof rubbish));
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(worker));
+    CHECK(tcp_send(p.fd, rubbish, sizeof rubbish));
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(worker));
+    CHECK_EQ(f->disconnects, 0);
+    peer_close(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], 1);
+    fixture_stop(f);
+}
+
+CHECK_MAIN(CASE(l16_answers_that_nobody_reads), CASE(l16_answers_that_are_read_late),
+           CASE(l28_answers_that_nobody_reads_have_a_deadline),
+           CASE(l26_a_burst_of_key_updates_ends_the_connection), CASE(key_updates_with_data_between),
+           CASE(l10_what_is_no_tls_is_dropped_while_closing))
