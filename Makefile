@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check fuzz
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -46,6 +46,9 @@ test-full: setup-full         ## the same on a vendored OpenSSL, repeated, and w
 
 tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
 	bash scripts/tsan.sh
+
+fuzz: setup-fuzz              ## let libFuzzer look for inputs that break a promise: SECONDS=60 each, TARGET=server
+	bash scripts/fuzz.sh $(or $(SECONDS),60) $(TARGET)
 
 scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
 	@$(MAKE) --no-print-directory examples

@@ -52,16 +52,17 @@ CARGO_TARGET_DIR="$(cargo_target_dir)/fuzz" RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELE
 cp "$(cargo_target_dir)/fuzz/$target/release/tlsloop-fuzz" "$build/fuzz"
 
 # Leaks are looked for after each input that allocates more than it frees.
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=report_objects=0
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=32:malloc_context_size=12
 
 fuzz() { # name
   local work=$build/$1 status=0
   mkdir -p "$work/corpus" "$work/found"
-  TLSLOOP_FUZZ_TARGET=$1 "$build/fuzz" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=1024 \
+  local TIMEFORMAT='processor: %U s in the program, %S s in the kernel'
+  time TLSLOOP_FUZZ_TARGET=$1 "$build/fuzz" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=1024 \
     -print_final_stats=1 -verbosity=1 -artifact_prefix="$work/found/" "$work/corpus" "fuzz/corpus/$1" \
     >"$work/log" 2>&1 || status=$?
   sed -n -e '/^#.*DONE/p' -e '/^stat::number_of_executed_units/p' -e '/^stat::peak_rss_mb/p' "$work/log"
-  [[ $status -eq 0 ]] || tail -n 60 "$work/log"
+  [[ $status -eq 0 ]] || { grep -m 3 -A 3 'panicked at' "$work/log" || true; tail -n 40 "$work/log"; }
   return "$status"
 }
 

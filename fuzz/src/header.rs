@@ -51,12 +51,13 @@ pub fn run(bytes: &[u8]) -> Reached {
         Progress::Done(ends) => {
             assert!(version > 0 && taken <= LONGEST[version - 1]);
             check_whole(stream, taken, &progress);
+            let is_4 = if version == 2 { stream[13] >> 4 == 1 } else { stream[9] == b'4' };
             let kind = ends.as_ref().map_or("no client", |ends| {
                 assert_eq!(ends.source.ip().is_some(), ends.destination.ip().is_some());
-                match stream.get(13) {
-                    _ if ends.source.ip().is_none() => "unix",
-                    Some(family) if version == 2 => if family >> 4 == 1 { "TCP4" } else { "TCP6" },
-                    _ => if stream[9] == b'4' { "TCP4" } else { "TCP6" },
+                match ends.source.ip() {
+                    None => "unix",
+                    Some(_) if is_4 => "TCP4",
+                    Some(_) => "TCP6",
                 }
             });
             reached.mark(format!("v{version} {kind}"));

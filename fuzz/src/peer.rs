@@ -22,8 +22,10 @@ pub struct Peer {
     pub wire: Vec<u8>,
     /// What has come that was not for a client.
     pub raw: Vec<u8>,
-    /// How many bytes of the host's the client has heard.
-    pub heard: u64,
+    /// How many bytes had come before there was a client.
+    before: u64,
+    /// How far in what the host sends the client has heard.
+    heard: u64,
     /// Whether they were the host's, in order.
     pub heard_right: bool,
     /// How many bytes the client was given to say.
@@ -46,6 +48,7 @@ impl Peer {
             outbox: Vec::new(),
             wire: Vec::new(),
             raw: Vec::new(),
+            before: 0,
             heard: 0,
             heard_right: true,
             said: 0,
@@ -58,7 +61,8 @@ impl Peer {
     fn client(&mut self) -> &mut Client {
         if self.client.is_none() {
             // What the host has sent in plain text until now stands before what comes through TLS.
-            self.heard = self.raw.len() as u64;
+            self.before = self.raw.len() as u64;
+            self.heard = self.before;
         }
         self.client.get_or_insert_with(|| Client::new(self.wish))
     }
@@ -181,6 +185,16 @@ impl Peer {
     /// Whether the client has heard the server's goodbye.
     pub fn has_heard_goodbye(&self) -> bool {
         self.client.as_ref().is_some_and(Client::has_heard_goodbye)
+    }
+
+    /// How far in what the host sends the client has heard, if it has heard anything.
+    pub fn heard(&self) -> u64 {
+        if self.heard == self.before { 0 } else { self.heard }
+    }
+
+    /// Whether so many bytes are all that the host has sent: before there was a client, or to it.
+    pub fn has_heard(&self, accepted: u64) -> bool {
+        self.heard == accepted
     }
 
     /// Whether nothing but raw bytes has gone either way.

@@ -205,8 +205,7 @@ fn start_sized(input: &mut Input<'_>) -> c_int {
 /// Counts, into a struct of any size.
 fn ask_sized(input: &mut Input<'_>) -> c_int {
     let size = size(input);
-    let config =
-        tlsloop_server_config { mode: TLSLOOP_MODE_PLAIN, listen_fd: TLSLOOP_NO_LISTENER, ..c::config() };
+    let config = tlsloop_server_config { mode: TLSLOOP_MODE_PLAIN, listen_fd: TLSLOOP_NO_LISTENER, ..c::config() };
     let server = Server::start(config, Box::new(World::new(TLSLOOP_MODE_PLAIN, true, false, &[])));
     let server = server.unwrap_or_else(|code| panic!("{code}: {}", c::last_error()));
     let code = c::fill_stats(server.handle(), size);

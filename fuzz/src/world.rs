@@ -140,7 +140,11 @@ impl World {
     fn next_reaction(&self) -> u8 {
         let at = self.at.get();
         self.at.set(at + 1);
-        if at >= MOST_REACTIONS { 0 } else { self.reactions.get(at % self.reactions.len().max(1)).copied().unwrap_or(0) }
+        if at >= MOST_REACTIONS {
+            0
+        } else {
+            self.reactions.get(at % self.reactions.len().max(1)).copied().unwrap_or(0)
+        }
     }
 
     /// Does in a callback what the bytes say: mostly to the connection whose callback it is.

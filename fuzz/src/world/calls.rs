@@ -113,7 +113,9 @@ impl World {
 
     fn start_tls(&self, conn: tlsloop_conn) {
         let may_succeed = self.inside.get() == Some(conn)
-            && self.ask(conn, false, |life| life.mode == TLSLOOP_MODE_STARTTLS && life.phase == Phase::Open && !life.tls_asked && life.takes_sends());
+            && self.ask(conn, false, |life| {
+                life.mode == TLSLOOP_MODE_STARTTLS && life.phase == Phase::Open && !life.tls_asked && life.takes_sends()
+            });
         let may_be: &[c_int] = match self.ask(conn, false, Life::lives) {
             true if may_succeed => &[TLSLOOP_OK, TLSLOOP_ECLOSED, TLSLOOP_ESTATE],
             true => &[TLSLOOP_ESTATE, TLSLOOP_ECLOSED],
