@@ -49,7 +49,9 @@ done
 CARGO_TARGET_DIR="$(cargo_target_dir)/fuzz" RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off \
   RUSTFLAGS="$flags -Cforce-frame-pointers=yes -Cdebug-assertions=yes -Coverflow-checks=yes" \
   cargo build "${locked[@]}" --release --target "$target" --package tlsloop-fuzz
-cp "$(cargo_target_dir)/fuzz/$target/release/tlsloop-fuzz" "$build/fuzz"
+# Moved into place, because the one before may be running.
+cp "$(cargo_target_dir)/fuzz/$target/release/tlsloop-fuzz" "$build/fuzz.new"
+mv "$build/fuzz.new" "$build/fuzz"
 
 # Leaks are looked for after each input that allocates more than it frees.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=32:malloc_context_size=12

@@ -17,7 +17,7 @@ pub use tlsloop::ffi::types::*;
 
 pub use host::Host;
 pub use policy::{Tls, text};
-pub use structs::{SANE_SIZE, file, fill_stats, start_with};
+pub use structs::{SANE_SIZE, connect_with, file, fill_info, fill_stats, start_with, start_with_callbacks};
 
 /// The last error of this thread.
 pub fn last_error() -> String {

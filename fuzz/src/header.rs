@@ -1,4 +1,6 @@
-//! The PROXY header: any bytes, cut anywhere.
+//! The PROXY header: any bytes, cut anywhere. Beside the reader stands a second one, which reads whole headers only.
+
+mod oracle;
 
 use tlsloop::proxy::{Progress, Reader};
 
@@ -31,6 +33,7 @@ pub fn run(bytes: &[u8]) -> Reached {
     let stream = input.rest();
     let whole = Reader::new().feed(stream);
     check_cuts(stream, cuts, &whole);
+    check_meaning(stream, &whole);
     let (taken, progress) = whole;
     let version = match stream.first() {
         Some(b'P') => 1,
@@ -91,6 +94,23 @@ fn check_cuts(stream: &[u8], cuts: &[u8], whole: &(usize, Progress)) {
     }
     let again = reader.feed(b"more");
     assert!(last == Progress::NeedMore || again == (0, last), "an answer that was final has changed");
+}
+
+/// A header that is there from end to end means what the specification says.
+fn check_meaning(stream: &[u8], (taken, progress): &(usize, Progress)) {
+    let meant = oracle::read(stream);
+    match (progress, &meant) {
+        (Progress::Done(ends), Some(meant)) => {
+            let ends = ends.as_ref().map(|ends| (ends.source.clone(), ends.destination.clone()));
+            assert_eq!(oracle::Whole::Right(*taken, ends), *meant);
+        }
+        (Progress::Done(_), None) => panic!("an end that is none"),
+        (Progress::NeedMore, Some(_)) => panic!("all is there: {meant:?}"),
+        (Progress::NeedMore, None) => {}
+        (Progress::Refused(why), meant) => {
+            assert!(!matches!(meant, Some(oracle::Whole::Right(..))), "{why}: {meant:?}");
+        }
+    }
 }
 
 /// The header is as long as it says: not one byte less, and nothing behind it matters.

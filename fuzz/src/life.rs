@@ -56,14 +56,19 @@ pub struct Life {
     pub reason: Option<c_int>,
 }
 
+/// Bytes that do not repeat themselves: a piece that is missing is not made up for by the next.
+fn byte_at(at: u64) -> u8 {
+    (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
 /// The byte of the host's that stands there in what it sends.
 pub fn host_byte(at: u64) -> u8 {
-    (at.wrapping_mul(17) as u8).wrapping_add(3)
+    byte_at(at)
 }
 
 /// The byte of the client's that stands there in what it says through TLS.
 pub fn client_byte(at: u64) -> u8 {
-    (at.wrapping_mul(31) as u8).wrapping_add(7)
+    !byte_at(at + 1)
 }
 
 /// A part of what somebody sends.

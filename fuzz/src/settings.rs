@@ -1,9 +1,11 @@
 //! Texts and structs of the host's: any of them is taken, or refused with a code and a sentence that fit.
 
 use std::ffi::{CStr, c_int};
+use std::os::unix::net::UnixStream;
 
 use crate::c::{self, *};
 use crate::input::Input;
+use crate::life::Life;
 use crate::openssl;
 use crate::reached::Reached;
 use crate::world::World;
@@ -36,6 +38,12 @@ pub const MUST_REACH: &[&str] = &[
     "struct -1",
     "stats 0",
     "stats -1",
+    "info 0",
+    "info -1",
+    "callbacks 0",
+    "callbacks -1",
+    "client 0",
+    "client -1",
     "frozen",
 ];
 
@@ -58,7 +66,7 @@ pub fn run(bytes: &[u8]) -> Reached {
             10 => ("address", start_at(&text(input.short()))),
             11 => ("trusted", start_behind(&text(input.short()))),
             12 => ("struct", start_sized(&mut input)),
-            13 => ("stats", ask_sized(&mut input)),
+            13 => use_sized(&mut input),
             14 => ("versions", tls.set_versions(version(input.byte()), version(input.byte()))),
             _ => {
                 freeze(&tls, &mut reached);
@@ -168,7 +176,7 @@ fn size(input: &mut Input<'_>) -> usize {
         0xffff => usize::MAX,
         0xfffe => SANE_SIZE + 1,
         0xfffd => SANE_SIZE,
-        size => usize::from(size) & 1023,
+        size => usize::from(size) & 8191,
     }
 }
 
@@ -202,15 +210,37 @@ fn start_sized(input: &mut Input<'_>) -> c_int {
     code
 }
 
-/// Counts, into a struct of any size.
-fn ask_sized(input: &mut Input<'_>) -> c_int {
-    let size = size(input);
+/// The other structs in any size, each where it is used.
+fn use_sized(input: &mut Input<'_>) -> (&'static str, c_int) {
+    let (kind, size, filling) = (input.byte(), size(input), input.short());
     let config = tlsloop_server_config { mode: TLSLOOP_MODE_PLAIN, listen_fd: TLSLOOP_NO_LISTENER, ..c::config() };
     let server = Server::start(config, Box::new(World::new(TLSLOOP_MODE_PLAIN, true, false, &[])));
     let server = server.unwrap_or_else(|code| panic!("{code}: {}", c::last_error()));
-    let code = c::fill_stats(server.handle(), size);
-    let expected = if (8..=SANE_SIZE).contains(&size) { TLSLOOP_OK } else { TLSLOOP_EINVAL };
-    assert_eq!(code, expected, "size {size}: {}", c::last_error());
+    // Those that are filled may be of any sane size; those that are read may hold nothing that nobody knows.
+    let least = 8;
+    let is_readable = |whole: usize| {
+        let excess = filling.iter().take(size.saturating_sub(whole)).any(|byte| *byte != 0);
+        (whole..=SANE_SIZE).contains(&size) && !excess
+    };
+    let (what, code, fits) = match kind % 4 {
+        0 => ("stats", c::fill_stats(server.handle(), size), (least..=SANE_SIZE).contains(&size)),
+        1 => ("info", info_sized(&server, size), (least..=SANE_SIZE).contains(&size)),
+        2 => ("callbacks", c::start_with_callbacks(size, filling), is_readable(size_of::<tlsloop_callbacks>())),
+        _ => {
+            let code = c::connect_with(server.handle(), size, filling);
+            ("client", code, is_readable(size_of::<tlsloop_client_config>()))
+        }
+    };
+    let expected = if fits { TLSLOOP_OK } else { TLSLOOP_EINVAL };
+    assert_eq!(code, expected, "{what}, size {size}: {}", c::last_error());
+    server.host().begin_to_stop();
     assert_eq!(server.stop().0, TLSLOOP_OK);
-    code
+    (what, code)
+}
+
+fn info_sized(server: &Server<World>, size: usize) -> c_int {
+    let (_ours, theirs) = UnixStream::pair().expect("descriptors");
+    let conn = server.handle().adopt(theirs.into(), 0).expect("a connection");
+    server.host().expect(conn, Life::new(TLSLOOP_MODE_PLAIN, 0));
+    c::fill_info(conn, size)
 }

@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
+use tlsloop::ffi::conn::tlsloop_conn_info;
 use tlsloop::ffi::server::*;
 use tlsloop::ffi::types::*;
 
@@ -78,20 +79,66 @@ pub fn start_with(
     (code, given)
 }
 
-/// Asks a server for its counts in a struct of this size; what stands behind it must stay.
-pub fn fill_stats(server: super::Handle, size: usize) -> c_int {
+/// Starts a server with a callback table of this size, all NULL, and `filling` behind what this release knows.
+pub fn start_with_callbacks(size: usize, filling: &[u8]) -> c_int {
+    let known = size_of::<tlsloop_callbacks>();
+    let memory = memory(size, &[&[0; 256][..known], filling].concat());
+    let config = tlsloop_server_config {
+        callbacks: memory.as_ptr().cast(),
+        mode: TLSLOOP_MODE_PLAIN,
+        listen_fd: TLSLOOP_NO_LISTENER,
+        workers: TLSLOOP_HOST_DRIVEN,
+        ..super::config()
+    };
+    let mut server = ptr::null_mut();
+    // SAFETY: whole structs, one as large as it says or refused; a table of NULLs is never followed.
+    unsafe {
+        let code = tlsloop_server_start(&raw const config, &raw mut server);
+        if code == TLSLOOP_OK {
+            assert_eq!(tlsloop_server_stop(server, 0), TLSLOOP_OK);
+        }
+        code
+    }
+}
+
+/// Lets a server go out, by a configuration of this size, to a port where nobody listens.
+pub fn connect_with(server: super::Handle, size: usize, filling: &[u8]) -> c_int {
+    let known = size_of::<tlsloop_client_config>();
+    let mut memory = memory(size, &[&[0; 256][..known], filling].concat());
+    if memory.len() * 8 >= known {
+        let config = memory.as_mut_ptr().cast::<tlsloop_client_config>();
+        // SAFETY: there is room for a whole one, and zeros are one.
+        let config = unsafe { &mut *config };
+        (config.host, config.mode, config.port) = (c"127.0.0.1".as_ptr(), TLSLOOP_MODE_PLAIN, 1);
+    }
+    let mut conn = 0;
+    // SAFETY: a live server; as many bytes as the struct says, or a size that is refused.
+    unsafe { tlsloop_server_connect(server.0, memory.as_ptr().cast(), &raw mut conn) }
+}
+
+/// Fills a struct of this size by `fill`; nothing but the struct is written to, and what this release does not know is 0.
+fn filled(size: usize, known: usize, fill: impl FnOnce(*mut u64) -> c_int) -> c_int {
     const BEHIND: u64 = 0x5555_5555_5555_5555;
-    let mut memory = memory(size, &[0xaa; 1024]);
+    let mut memory = memory(size, &[0xaa; 8192]);
     memory.push(BEHIND);
-    // SAFETY: a live server, and as many bytes as the struct says, or a size that is refused.
-    let code = unsafe { tlsloop_server_stats(server.0, memory.as_mut_ptr().cast()) };
+    let code = fill(memory.as_mut_ptr());
     assert_eq!(memory.last(), Some(&BEHIND), "more was written than there is room for");
     assert_eq!(memory[0], size as u64, "`size` was changed");
     if code == TLSLOOP_OK {
-        let known = size_of::<tlsloop_stats>();
-        let whole_words = size / 8;
-        let excess = memory[..whole_words].iter().skip(known / 8);
-        assert!(excess.into_iter().all(|word| *word == 0), "what this release does not know is not 0");
+        let mut excess = memory[..size / 8].iter().skip(known / 8);
+        assert!(excess.all(|word| *word == 0), "what this release does not know is not 0");
     }
     code
+}
+
+/// Asks a server for its counts in a struct of this size.
+pub fn fill_stats(server: super::Handle, size: usize) -> c_int {
+    // SAFETY: a live server, and as many bytes as the struct says, or a size that is refused.
+    filled(size, size_of::<tlsloop_stats>(), |out| unsafe { tlsloop_server_stats(server.0, out.cast()) })
+}
+
+/// Asks for the facts of a connection in a struct of this size.
+pub fn fill_info(conn: tlsloop_conn, size: usize) -> c_int {
+    // SAFETY: as many bytes as the struct says, or a size that is refused.
+    filled(size, size_of::<tlsloop_info>(), |out| unsafe { tlsloop_conn_info(conn, out.cast()) })
 }
