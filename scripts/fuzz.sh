@@ -68,11 +68,11 @@ fuzz() { # name
   return "$status"
 }
 
-# The kept corpus goes first, so nothing of it is dropped for the same coverage, and small inputs are preferred.
+# As few files as reach all that is reached, beside those that were kept before.
 keep() { # name
   local work=$build/$1
   mkdir -p "$work/corpus" "fuzz/corpus/$1"
-  TLSLOOP_FUZZ_TARGET=$1 "$build/fuzz" -merge=1 -max_len=1024 -timeout=20 "fuzz/corpus/$1" "$work/corpus" >"$work/log" 2>&1 ||
+  TLSLOOP_FUZZ_TARGET=$1 "$build/fuzz" -set_cover_merge=1 -use_counters=0 -max_len=1024 -timeout=20 "fuzz/corpus/$1" "$work/corpus" >"$work/log" 2>&1 ||
     { tail -n 40 "$work/log"; return 1; }
   say "$1: $(find "fuzz/corpus/$1" -type f | wc -l) files, $(du -sb "fuzz/corpus/$1" | cut -f1) bytes"
 }

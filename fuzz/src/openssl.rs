@@ -23,6 +23,7 @@ unsafe extern "C" {
     fn RAND_set_rand_method(method: *const RandMethod) -> c_int;
     fn SSL_key_update(ssl: *mut ffi::SSL, kind: c_int) -> c_int;
     fn SSL_renegotiate(ssl: *mut ffi::SSL) -> c_int;
+    fn SSL_get1_session(ssl: *mut ffi::SSL) -> *mut ffi::SSL_SESSION;
 }
 
 static COUNTED: RandMethod = RandMethod {
@@ -84,6 +85,16 @@ pub struct Wish {
     pub alpn: bool,
 }
 
+/// What a client can come back with.
+pub struct Session(*mut ffi::SSL_SESSION);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: a reference of our own.
+        unsafe { ffi::SSL_SESSION_free(self.0) };
+    }
+}
+
 /// A client that talks through memory.
 pub struct Client {
     ssl: *mut ffi::SSL,
@@ -122,8 +133,8 @@ fn context(wish: Wish) -> *mut ffi::SSL_CTX {
 }
 
 impl Client {
-    /// Before its handshake.
-    pub fn new(wish: Wish) -> Client {
+    /// Before its handshake; it offers to go on with the session.
+    pub fn new(wish: Wish, session: Option<&Session>) -> Client {
         // SAFETY: new objects; the connection takes both ends over.
         let ssl = unsafe {
             let ssl = ffi::SSL_new(context(wish));
@@ -131,6 +142,9 @@ impl Client {
             assert!(!ssl.is_null() && !from.is_null() && !to.is_null());
             ffi::SSL_set_bio(ssl, from, to);
             ffi::SSL_set_connect_state(ssl);
+            if let Some(session) = session {
+                ffi::SSL_set_session(ssl, session.0);
+            }
             if wish.sni {
                 ffi::SSL_set_tlsext_host_name(ssl, c"localhost".as_ptr().cast_mut());
             }
@@ -212,6 +226,13 @@ impl Client {
             }
             taken.extend_from_slice(&room[..got as usize]);
         }
+    }
+
+    /// What it can come back with, as of now.
+    pub fn session(&self) -> Option<Session> {
+        // SAFETY: a live connection; the reference is ours.
+        let session = unsafe { SSL_get1_session(self.ssl) };
+        (self.is_up() && !session.is_null()).then_some(Session(session))
     }
 
     /// Whether the handshake is done, and nothing has failed.

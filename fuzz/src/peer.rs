@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::c::tlsloop_conn;
 use crate::life::{client_byte, host_byte, part};
-use crate::openssl::{Client, Wish};
+use crate::openssl::{Client, Session, Wish};
 
 /// One peer.
 pub struct Peer {
@@ -15,6 +15,7 @@ pub struct Peer {
     pub conn: tlsloop_conn,
     socket: Option<UnixStream>,
     wish: Wish,
+    session: Option<Session>,
     client: Option<Client>,
     /// On its way to the socket.
     outbox: Vec<u8>,
@@ -38,12 +39,13 @@ pub struct Peer {
 
 impl Peer {
     /// One at this end of a socket pair.
-    pub fn new(conn: tlsloop_conn, socket: UnixStream, wish: Wish) -> Peer {
+    pub fn new(conn: tlsloop_conn, socket: UnixStream, wish: Wish, session: Option<Session>) -> Peer {
         socket.set_nonblocking(true).expect("a socket");
         Peer {
             conn,
             socket: Some(socket),
             wish,
+            session,
             client: None,
             outbox: Vec::new(),
             wire: Vec::new(),
@@ -64,7 +66,7 @@ impl Peer {
             self.before = self.raw.len() as u64;
             self.heard = self.before;
         }
-        self.client.get_or_insert_with(|| Client::new(self.wish))
+        self.client.get_or_insert_with(|| Client::new(self.wish, self.session.as_ref()))
     }
 
     fn collect(&mut self) {
@@ -175,6 +177,11 @@ impl Peer {
             *heard += plain.len() as u64;
         });
         self.collect();
+    }
+
+    /// What the client can come back with.
+    pub fn session(&self) -> Option<Session> {
+        self.client.as_ref().and_then(Client::session)
     }
 
     /// Whether there is a client, and it is in good order.

@@ -1,4 +1,4 @@
-//! A server and one peer that sends anything, cut anywhere: raw bytes, or the records of OpenSSL's client, which the input
+//! A server and peers, one after the other, that send anything, cut anywhere: raw bytes, or the records of OpenSSL's client, which the input
 //! lets pass, cuts, changes, repeats and loses.
 
 use crate::input::Input;
@@ -33,6 +33,7 @@ pub const MUST_REACH: &[&str] = &[
     "detect on_data by TLS",
     "detect on_disconnect 0",
     "tls behind a balancer",
+    "tls resumed",
 ];
 
 /// More steps than this make no new sense.
@@ -47,10 +48,9 @@ pub fn run(bytes: &[u8]) -> Reached {
     let mut input = Input::new(bytes);
     let plan = Plan::of(input.byte());
     let flags = input.byte();
-    let wish = Wish { is_old: flags & 1 != 0, sni: flags & 2 != 0, alpn: flags & 4 != 0 };
     let reactions = input.short();
     let mut stage = Stage::set(plan, reactions);
-    stage.invite(wish, flags.into());
+    stage.invite(wish(flags), flags.into());
     for _ in 0..MOST_STEPS {
         if input.is_empty() {
             break;
@@ -60,10 +60,14 @@ pub fn run(bytes: &[u8]) -> Reached {
     stage.finish()
 }
 
+fn wish(flags: u8) -> Wish {
+    Wish { is_old: flags & 1 != 0, sni: flags & 2 != 0, alpn: flags & 4 != 0 }
+}
+
 fn step(stage: &mut Stage, input: &mut Input<'_>) {
     let (op, arg) = split(input.byte());
     let amount = usize::from(arg);
-    let Some(peer) = stage.peers.first_mut() else { return };
+    let Some(peer) = stage.peers.last_mut() else { return };
     match op {
         0 => (0..=amount).for_each(|_| stage.turn()),
         1 => peer.put(input.take(amount + 1)),
@@ -86,6 +90,7 @@ fn step(stage: &mut Stage, input: &mut Input<'_>) {
         12 => peer.shut(),
         13 if arg > 11 => peer.leave(),
         13 => peer.put(input.long()),
+        15 => stage.invite(wish(arg), arg.into()),
         _ => {
             let (conn, (call, how)) = (peer.conn, split(input.byte()));
             stage.world().call(conn, call, how);

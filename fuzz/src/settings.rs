@@ -146,14 +146,14 @@ fn start(config: tlsloop_server_config) -> c_int {
     }
 }
 
-/// Where it listens. Names are left out: they would be asked of a name server.
+/// Where it listens: at the loopback, or where nobody can. Names are left out: they would be asked of a name server.
 fn start_at(address: &CStr) -> c_int {
     let Ok(words) = address.to_str() else {
         assert_eq!(start(tlsloop_server_config { address: address.as_ptr(), ..c::config() }), TLSLOOP_EINVAL);
         return TLSLOOP_EINVAL;
     };
     let bare = words.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(words);
-    let is_literal = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || !ip.is_unspecified());
+    let is_literal = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) || words == "192.0.2.7";
     // A path that cannot be, however long: there is no such directory.
     let path = words.strip_prefix("unix:").map(|path| text(format!("unix:/proc/none/{path}").as_bytes()));
     let address = match &path {

@@ -113,7 +113,7 @@ impl Stage {
         self.server.handle()
     }
 
-    /// Hands over one more connection.
+    /// Hands over one more connection. Its client goes on with the session of the one before, if it had one.
     pub fn invite(&mut self, wish: Wish, data: usize) {
         if self.peers.len() >= MOST_PEERS {
             return;
@@ -127,7 +127,8 @@ impl Stage {
             Ok(conn) => {
                 let life = Life { speaks: Some(client_byte), ..Life::new(self.plan.mode, data) };
                 self.world().expect(conn, life);
-                self.peers.push(Peer::new(conn, ours, wish));
+                let session = self.peers.last().and_then(Peer::session);
+                self.peers.push(Peer::new(conn, ours, wish, session));
             }
             Err((code, _)) => assert_eq!(code, TLSLOOP_ECLOSED, "{}", c::last_error()),
         }
@@ -220,6 +221,10 @@ impl Stage {
         assert_eq!(stats.open, stats.connects - stats.disconnects, "{stats:?}");
         assert_eq!(stats.disconnects_by_reason.iter().sum::<u64>(), stats.disconnects, "{stats:?}");
         assert_eq!(stats.handshakes_failed, failed, "{stats:?}");
+        assert!(stats.handshakes_resumed <= stats.handshakes, "{stats:?}");
+        if stats.handshakes_resumed > 0 {
+            self.world().mark("resumed");
+        }
         assert!(self.plan.listens || lives > 0 || (stats.queued_bytes, stats.handshaking) == (0, 0), "{stats:?}");
     }
 }
