@@ -228,6 +228,11 @@ impl Client {
         }
     }
 
+    /// How much it was given to say and has not said.
+    pub fn unsaid(&self) -> usize {
+        self.plain.len()
+    }
+
     /// What it can come back with, as of now.
     pub fn session(&self) -> Option<Session> {
         // SAFETY: a live connection; the reference is ours.

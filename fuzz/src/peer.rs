@@ -31,6 +31,8 @@ pub struct Peer {
     pub heard_right: bool,
     /// How many bytes the client was given to say.
     pub said: u64,
+    /// Nothing was put between, changed, lost or repeated.
+    is_honest: bool,
     /// The other side has ended its direction.
     pub at_eof: bool,
     /// The socket has failed.
@@ -54,6 +56,7 @@ impl Peer {
             heard: 0,
             heard_right: true,
             said: 0,
+            is_honest: true,
             at_eof: false,
             has_failed: false,
         }
@@ -103,6 +106,7 @@ impl Peer {
 
     /// Puts bytes behind those on their way.
     pub fn put(&mut self, bytes: &[u8]) {
+        self.is_honest &= bytes.is_empty();
         self.outbox.extend_from_slice(bytes);
     }
 
@@ -110,6 +114,7 @@ impl Peer {
     pub fn damage(&mut self, at: usize, by: u8) {
         if let Some(byte) = self.outbox.get_mut(at) {
             *byte ^= by;
+            self.is_honest = false;
         }
     }
 
@@ -117,12 +122,13 @@ impl Peer {
     pub fn lose(&mut self, at: usize, len: usize) {
         let at = at.min(self.outbox.len());
         let end = (at + len).min(self.outbox.len());
-        self.outbox.drain(at..end);
+        self.is_honest &= self.outbox.drain(at..end).len() == 0;
     }
 
     /// Repeats all that is on its way.
     pub fn repeat(&mut self) {
         if self.outbox.len() < 1 << 16 {
+            self.is_honest &= self.outbox.is_empty();
             self.outbox.extend_from_within(..);
         }
     }
@@ -202,6 +208,13 @@ impl Peer {
     /// Whether so many bytes are all that the host has sent: before there was a client, or to it.
     pub fn has_heard(&self, accepted: u64) -> bool {
         self.heard == accepted
+    }
+
+    /// How many bytes of what the client has said went out whole, if all of its records went out as they were.
+    pub fn surely_said(&self) -> Option<u64> {
+        let client = self.client.as_ref().filter(|client| client.is_up())?;
+        let all_went = self.is_honest && self.outbox.is_empty() && !self.has_failed;
+        all_went.then(|| self.said - client.unsaid() as u64)
     }
 
     /// Whether nothing but raw bytes has gone either way.

@@ -180,11 +180,9 @@ impl Stage {
 
     /// The peers read what there is and leave; the server is stopped; the books are balanced.
     pub fn finish(mut self) -> Reached {
-        for _ in 0..8 {
-            self.turn();
-            self.peers.iter_mut().for_each(|peer| {
-                peer.read(64);
-            });
+        self.calm_down();
+        for peer in &self.peers {
+            self.world().with(peer.conn, |life| check_calm(self.plan, peer, life));
         }
         self.peers.iter_mut().for_each(Peer::leave);
         (0..8).for_each(|_| self.turn());
@@ -204,6 +202,19 @@ impl Stage {
         }
         world.judge();
         world.reached()
+    }
+
+    /// Turns until nothing comes any more, while the peers read.
+    fn calm_down(&mut self) {
+        let mut still = 0;
+        while still < 6 {
+            let before = self.handle().stats();
+            self.turn();
+            let moved = self.peers.iter_mut().fold(false, |moved, peer| peer.read(64) | moved);
+            let after = self.handle().stats();
+            let counts = |stats: &tlsloop_stats| (stats.bytes_in, stats.bytes_out, stats.connects, stats.disconnects);
+            still = if moved || counts(&before) != counts(&after) { 0 } else { still + 1 };
+        }
     }
 
     /// Counters and gauges are what the host has seen.
@@ -235,6 +246,26 @@ fn header_len(wire: &[u8]) -> usize {
         [b'P', ..] => wire.windows(2).position(|two| two == b"\r\n").map_or(wire.len(), |at| at + 2),
         [0x0d, ..] if wire.len() >= 16 => 16 + usize::from(u16::from_be_bytes([wire[14], wire[15]])),
         _ => wire.len(),
+    }
+}
+
+/// When nothing comes any more, everything has come: a host that waits for more would wait for ever.
+fn check_calm(plan: Plan, peer: &Peer, life: &Life) {
+    let what = || format!("connection {}: {life:?}", peer.conn);
+    if life.phase == Phase::Open && life.takes_sends() {
+        assert!(!life.full || c::queued(peer.conn) > 0, "on_drain is missing; {}", what());
+    }
+    let hears = life.phase == Phase::Open && !life.paused || life.reason == Some(TLSLOOP_REASON_PEER);
+    if !hears || life.is_sealed() || peer.has_failed {
+        return;
+    }
+    if life.is_tls {
+        if let Some(said) = peer.surely_said() {
+            assert_eq!(life.secure, said, "data is missing; {}", what());
+        }
+    } else if !life.tls_asked {
+        let front = if plan.proxied { header_len(&peer.wire) } else { 0 };
+        assert_eq!(life.plain.len(), peer.wire.len() - front, "data is missing; {}", what());
     }
 }
 
