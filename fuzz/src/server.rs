@@ -32,7 +32,14 @@ pub const MUST_REACH: &[&str] = &[
     "detect on_data in plain",
     "detect on_data by TLS",
     "detect on_disconnect 0",
+    "tls on_drain",
+    "tls on_disconnect 8",
+    "tls a posted function",
+    "plain on_disconnect 1",
+    "plain on_disconnect 3",
     "tls behind a balancer",
+    "starttls behind a balancer",
+    "detect behind a balancer",
     "tls resumed",
 ];
 
