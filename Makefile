@@ -13,7 +13,8 @@ PREFIX ?= /usr/local
 INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' LIBRARY_DIR='$(LIBRARY_DIR)' bash scripts/install.sh
 
 .PHONY: lib examples demo install install-strip test test-full scan lint header bench bench-own bench-counts \
-	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check model soak storm attacks
+	bench-targets bench-publish clean help built-examples tsan bench-limits man package package-check model soak storm \
+	attacks fuzz
 .DEFAULT_GOAL := lib
 
 lib: setup-lib                ## build the release library into build/lib (the default)
@@ -57,6 +58,9 @@ soak: setup-soak              ## keep a server busy with every kind of visitor f
 storm: setup-soak             ## OPEN=15000 connections at once, then CONNECTIONS=1000000 that end in all eight ways
 	@$(MAKE) --no-print-directory lib
 	bash tests/soak/storm.sh '$(OPEN)' '$(CONNECTIONS)'
+
+fuzz: setup-fuzz              ## let libFuzzer look for inputs that break a promise: SECONDS=60 each, TARGET=server
+	bash scripts/fuzz.sh $(or $(SECONDS),60) $(TARGET)
 
 scan: setup-scan              ## let public scanners look at the example server (testssl.sh, sslyze)
 	@$(MAKE) --no-print-directory examples

@@ -63,7 +63,7 @@ case_is() {
 
 case_is 'nothing is missing: no package manager is called and nothing is said'
 for name in apt-get dnf apk zypper; do manager "$name"; done
-for set_name in lib demo install lint man test full bench counts scan package; do
+for set_name in lib demo install lint man test full fuzz bench counts scan package; do
   setup "$set_name"
   expect_status 0
   expect_nothing_asked

@@ -47,9 +47,10 @@ lengths() {
   return "$status"
 }
 
-part rustfmt cargo fmt --check
+part rustfmt cargo fmt --all --check
 part clippy clippy
 part 'clippy, with faults' clippy --features fault-injection
+part 'clippy, harnesses' clippy --package tlsloop-fuzz
 part documentation documentation
 part 'header drift' bash scripts/header.sh --check
 part shellcheck scripts

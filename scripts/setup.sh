@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command of this project needs and this machine lacks, and nothing else.
 #
-#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks
+#   scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks|fuzz
 #
 # When nothing is missing it calls no package manager at all, so every make target can afford to run it.
 # It is POSIX sh, unlike its neighbours, because bash is one of the things that can be missing (Alpine).
@@ -25,6 +25,7 @@ demo="$lib openssl"
 install="$lib cmake"
 lint="$lib shellcheck"
 man='bash mandoc'
+fuzz="$lib cxx"
 test_needs="$demo cmake binutils"
 test_wants='cxx clang tcc valgrind sanitizers haproxy abidiff curl gnutls-cli python3 mandoc gdb glib-headers libuv-headers'
 bench="$demo cxx python3 libevent-headers libuv-headers boost-headers haproxy stunnel"
@@ -41,13 +42,14 @@ case "${1:-}" in
   man) needs=$man ;;
   test) needs=$test_needs wants=$test_wants ;;
   full) needs="$test_needs perl" wants=$test_wants ;;
+  fuzz) needs=$fuzz ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
   attacks) needs="$demo python3" ;;
   scan) needs="$demo python3" wants='testssl python-venv' ;;
   package) needs=$package ;;
   soak) needs=$lib ;;
-  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks' ;;
+  *) fail 'usage: scripts/setup.sh lib|demo|install|lint|man|test|full|bench|counts|scan|package|soak|attacks|fuzz' ;;
 esac
 if [ "${CI:-}" = true ]; then
   needs="$needs $wants" wants=''

@@ -67,6 +67,8 @@ run_tsan() {
 run 'Rust tests' cargo test "${cargo_options[@]}"
 # One build of the library is enough: this is about the library's own steps, whatever OpenSSL it is on.
 [[ -n $features ]] || run 'Rust tests, with faults' cargo test "${locked[@]}" --features fault-injection --test panics
+# The fuzzers' kept corpora, without the fuzzer: each harness still gets as far as it must.
+[[ -n $features ]] || run 'Rust tests, corpora' cargo test "${locked[@]}" --package tlsloop-fuzz
 run 'Build for C' build_for_c
 # After a failed build CTest would judge the programs of the last one.
 if [[ ${#failed[@]} -eq 0 || ${failed[-1]} != 'Build for C' ]]; then

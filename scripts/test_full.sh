@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
-# that Cargo.toml promises, programs and libraries of different releases, and the packages in a fresh Debian.
+# that Cargo.toml promises, programs and libraries of different releases, the fuzzers, and the packages in a fresh Debian.
 #
-#   scripts/test_full.sh            REPEAT=n: how often CTest runs (5)
+#   scripts/test_full.sh            REPEAT=n: how often CTest runs (5); FUZZ=n: seconds for each fuzzer (600)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -37,9 +37,16 @@ run_tsan() {
   [[ $status -eq 77 ]] || return "$status"
 }
 
+run_fuzzers() {
+  local status=0
+  bash scripts/fuzz.sh "${FUZZ:-600}" || status=$?
+  [[ $status -eq 77 ]] || return "$status"
+}
+
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
 part 'Every C program under ThreadSanitizer' run_tsan
+part 'Fuzzers' run_fuzzers
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
   build/cmake/tests/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared

@@ -16,6 +16,8 @@ pub mod error;
 mod exit;
 #[doc(hidden)]
 pub mod ffi;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod host;
 pub mod id;
 mod inbox;

@@ -5,7 +5,8 @@
 //! be empty").
 #![allow(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
 mod authority;
 mod bio;
 mod ctx;
@@ -34,7 +35,7 @@ use std::sync::Once;
 
 use openssl_sys as ffi;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use authority::{Issued, Wish};
 pub(crate) use bio::Transport;
 pub(crate) use ctx::{Demand, Side, SslCtx};

@@ -1,4 +1,4 @@
-//! For tests: an issuer of certificates, revocation lists and OCSP responses, all made in memory.
+//! For tests and fuzzers: an issuer of certificates, revocation lists and OCSP responses, all made in memory.
 
 use std::ffi::{c_int, c_long, c_uchar, c_void};
 use std::ptr;
