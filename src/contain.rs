@@ -59,14 +59,16 @@ pub fn run<T>(what: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
 pub(crate) fn quietly<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     let _inside = enter();
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        DEFECT.set(Some(words_of(payload)));
+        let words = words_of(payload);
+        // At the end of a thread the place for them may be gone; the refusal stands.
+        let _ = DEFECT.try_with(|defect| defect.set(Some(words)));
         refusal
     })
 }
 
 /// The defect that [`quietly`] has met on this thread since the last call.
 pub(crate) fn take_defect() -> Option<Error> {
-    let words = DEFECT.take()?;
+    let words = DEFECT.try_with(Cell::take).ok().flatten()?;
     Some(Error::new(Code::Internal, format!("a defect in tlsloop, contained: {words}")))
 }
 
