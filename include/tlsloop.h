@@ -43,7 +43,9 @@
  * be used by several threads at once, but by none once it is being stopped; a tlsloop_client by one
  * thread at a time. tlsloop installs no signal handler, raises no SIGPIPE and never calls exit(). A
  * process that forks while a server runs may only exec or exit in the child: every call there answers
- * TLSLOOP_ESTATE. Callbacks may not throw, longjmp or end their thread.
+ * TLSLOOP_ESTATE. exit() may be called at any time: threads that are at work in OpenSSL are held before its
+ * clean-up, and exit handlers that were registered before the first call of tlsloop, which run behind that,
+ * get TLSLOOP_ESTATE from what would use OpenSSL or wait. Callbacks may not throw, longjmp or end their thread.
  *
  * OWNERSHIP. What the host hands over as a pointer stays the host's and is read during the call only,
  * unless the function says otherwise; what tlsloop hands over is valid until the callback returns, or as
@@ -1259,8 +1261,8 @@ int tlsloop_client_start_tls(struct tlsloop_client *client);
  * Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
  *
  * It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
- * arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
- * TLSLOOP_ESTATE in a forked child.
+ * arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for
+ * NULL; the client is gone in any case but that of TLSLOOP_ESTATE in a forked child or a late exit handler.
  */
 int tlsloop_client_close(struct tlsloop_client *client);
 

@@ -61,7 +61,9 @@ pub fn run<T>(what: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
 pub(crate) fn quietly<T>(refusal: T, body: impl FnOnce() -> T) -> T {
     let _inside = enter();
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        DEFECT.set(Some(words_of(payload)));
+        let words = words_of(payload);
+        // At the end of a thread the place for them may be gone; the refusal stands.
+        let _ = DEFECT.try_with(|defect| defect.set(Some(words)));
         IS_DEFECT.set(true);
         refusal
     })
@@ -72,7 +74,7 @@ pub(crate) fn take_defect() -> Option<Error> {
     if !IS_DEFECT.replace(false) {
         return None;
     }
-    let words = DEFECT.take()?;
+    let words = DEFECT.try_with(Cell::take).ok().flatten()?;
     Some(Error::new(Code::Internal, format!("a defect in tlsloop, contained: {words}")))
 }
 

@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::address::Address;
 use crate::contain;
 use crate::error::{Code, Error, Result};
+use crate::exit;
 use crate::sys::{socket, thread};
 
 /// What a host may name as its other end.
@@ -129,6 +130,7 @@ impl Resolver {
         };
         self.begin()?;
         self.ask(name, port, until, Box::new(answer));
+        let _pause = exit::pause();
         let mut answer = slot.0.lock();
         while answer.is_none() {
             let in_time = match until {

@@ -138,6 +138,7 @@ impl Server {
         if in_callback() && config.workers == Workers::HostDriven {
             return Err(Error::new(Code::Deadlock, "a host-driven server cannot be started in a callback"));
         }
+        let _visit = exit::visit()?;
         let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let listener = open_listener(config)?;
         let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
@@ -228,6 +229,7 @@ impl Server {
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_wait was called in a callback"));
         }
+        exit::check()?;
         if let Crew::HostDriven(_) = self.crew {
             while !self.poll(Timeout::Forever)? {}
             return Ok(());
@@ -254,6 +256,7 @@ impl Server {
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_poll was called in a callback"));
         }
+        exit::check()?;
         let Crew::HostDriven(worker) = &self.crew else {
             return Err(Error::state("tlsloop_server_poll: the server has worker threads"));
         };
@@ -284,6 +287,8 @@ impl Server {
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_stop was called in a callback"));
         }
+        // A worker that is held would be waited for in vain.
+        exit::check()?;
         let is_polled = matches!(&self.crew, Crew::HostDriven(worker) if worker.is_locked());
         if is_polled || self.waiting.load(Ordering::SeqCst) > 0 {
             let why = "tlsloop_server_stop: another thread is in tlsloop_server_wait or tlsloop_server_poll";
@@ -338,10 +343,16 @@ impl Drop for Server {
             self.service.stop_by(Instant::now());
         }
         match &mut self.crew {
-            Crew::Threads(threads) => threads.drain(..).for_each(|thread| drop(thread.join())),
+            Crew::Threads(threads) => {
+                let _pause = exit::pause();
+                threads.drain(..).for_each(|thread| drop(thread.join()));
+            }
             Crew::HostDriven(worker) => while worker.get_mut().poll(Timeout::Forever) {},
         }
         self.busy.iter().for_each(exit::forget);
+        // What OpenSSL has a part in goes while that may be used.
+        let _visit = exit::visit();
+        drop(self.service.context.lock().take());
         if let Some(file) = self.socket_file.get_mut().take() {
             file.remove();
         }

@@ -20,7 +20,7 @@ use parking_lot::ReentrantMutex;
 
 use crate::contain;
 use crate::error::{Error, Result};
-use crate::exit::Busy;
+use crate::exit::{self, Busy};
 use crate::host::Level;
 use crate::inbox::{Inbox, Note};
 use crate::listener::{Door, REST};
@@ -189,7 +189,7 @@ impl Turn {
     fn take(&mut self, shard: &Shard, timeout: Timeout) {
         let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
-        let _busy = busy.lock();
+        let _shift = exit::shift(&busy);
         shard.set_now(self.millis());
         for (what, phase) in PHASES {
             let _ = self.contained(what, |turn| phase(turn, shard));

@@ -11,6 +11,7 @@ use super::kept::Kept;
 use super::{Client, Config, Inbound, Mode, Outbound};
 use crate::address::Address;
 use crate::error::{Code, Error, Result};
+use crate::exit;
 use crate::info::{Facts, TlsFacts};
 use crate::resolver::{Place, Resolver};
 use crate::sys::socket;
@@ -93,6 +94,7 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
         match socket::connect(address) {
             // Only a unix socket says so: its queue is full (connect(2), EAGAIN).
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !deadline.has_passed() => {
+                let _pause = exit::pause();
                 std::thread::sleep(QUEUE_IS_FULL);
             }
             connected => break connected.map_err(Failed::InTime)?,

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use crate::exit;
 use crate::sys::poll::{Ready, poll};
 
 /// The end of a blocking call's time.
@@ -51,7 +52,10 @@ impl Deadline {
         loop {
             let left = self.at.map(|at| at.saturating_duration_since(Instant::now()));
             self.is_over = left.is_some_and(|left| left.is_zero());
-            match poll(fd, read, write, left.map(round_up)) {
+            let pause = exit::pause();
+            let ready = poll(fd, read, write, left.map(round_up));
+            drop(pause);
+            match ready {
                 Ok(None) if !self.is_over => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => return other,

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_long, c_void};
 use std::sync::Arc;
 
 use super::config::timeout;
-use super::guard::{guard, guard_int, guard_long};
+use super::guard::{guard, guard_int, guard_long, visiting};
 use super::read::{host_bytes, host_optional_text, host_out, host_room, host_struct, host_text};
 use super::tls::policy;
 use super::types::*;
@@ -82,15 +82,18 @@ pub unsafe extern "C" fn tlsloop_client_connect(
     config: *const tlsloop_client_config,
     out: *mut *mut tlsloop_client,
 ) -> c_int {
-    guard("tlsloop_client_connect", || {
-        let out = host_out("out", out)?;
-        // SAFETY: the caller's promise.
-        let config = unsafe { client_config(&host_struct("config", config)?)? };
-        let client = Box::new(Client::connect(&config)?);
-        // SAFETY: the caller's promise.
-        unsafe { out.write(Box::into_raw(client).cast()) };
-        Ok(())
-    })
+    guard(
+        "tlsloop_client_connect",
+        visiting(|| {
+            let out = host_out("out", out)?;
+            // SAFETY: the caller's promise.
+            let config = unsafe { client_config(&host_struct("config", config)?)? };
+            let client = Box::new(Client::connect(&config)?);
+            // SAFETY: the caller's promise.
+            unsafe { out.write(Box::into_raw(client).cast()) };
+            Ok(())
+        }),
+    )
 }
 
 /// Sends `len` bytes: all of them have been handed to the kernel when it returns TLSLOOP_OK. `len` 0 sends nothing.
@@ -107,12 +110,15 @@ pub unsafe extern "C" fn tlsloop_client_connect(
 /// `client` is NULL or a client that was not closed; `data` is NULL or has `len` readable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_send(client: *mut tlsloop_client, data: *const c_void, len: usize) -> c_int {
-    guard("tlsloop_client_send", || {
-        // SAFETY: the caller's promise; no reference outlives this call.
-        let data = unsafe { host_bytes("data", data, len)? };
-        // SAFETY: the caller's promise.
-        unsafe { self::client(client)? }.send(data)
-    })
+    guard(
+        "tlsloop_client_send",
+        visiting(|| {
+            // SAFETY: the caller's promise; no reference outlives this call.
+            let data = unsafe { host_bytes("data", data, len)? };
+            // SAFETY: the caller's promise.
+            unsafe { self::client(client)? }.send(data)
+        }),
+    )
 }
 
 /// Receives up to `len` bytes into `buf`, and waits until there is one.
@@ -127,13 +133,16 @@ pub unsafe extern "C" fn tlsloop_client_send(client: *mut tlsloop_client, data: 
 /// `client` is NULL or a client that was not closed; `buf` is NULL or has `len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_recv(client: *mut tlsloop_client, buf: *mut c_void, len: usize) -> c_long {
-    guard_long("tlsloop_client_recv", || {
-        // SAFETY: the caller's promise; no reference outlives this call.
-        let buf = unsafe { host_room("buf", buf, len)? };
-        // SAFETY: the caller's promise.
-        let n = unsafe { self::client(client)? }.recv(buf)?;
-        Ok(c_long::try_from(n).unwrap_or(c_long::MAX))
-    })
+    guard_long(
+        "tlsloop_client_recv",
+        visiting(|| {
+            // SAFETY: the caller's promise; no reference outlives this call.
+            let buf = unsafe { host_room("buf", buf, len)? };
+            // SAFETY: the caller's promise.
+            let n = unsafe { self::client(client)? }.recv(buf)?;
+            Ok(c_long::try_from(n).unwrap_or(c_long::MAX))
+        }),
+    )
 }
 
 /// Ends this side's direction, with close_notify (in plain text FIN): the server knows that it has everything. Receiving
@@ -146,7 +155,7 @@ pub unsafe extern "C" fn tlsloop_client_recv(client: *mut tlsloop_client, buf: *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_end(client: *mut tlsloop_client) -> c_int {
     // SAFETY: the caller's promise.
-    guard("tlsloop_client_end", || unsafe { self::client(client)? }.end())
+    guard("tlsloop_client_end", visiting(|| unsafe { self::client(client)? }.end()))
 }
 
 /// TLSLOOP_MODE_STARTTLS: begins TLS, after the server has agreed to it in plain text, and waits for the handshake within
@@ -163,26 +172,29 @@ pub unsafe extern "C" fn tlsloop_client_end(client: *mut tlsloop_client) -> c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_start_tls(client: *mut tlsloop_client) -> c_int {
     // SAFETY: the caller's promise.
-    guard("tlsloop_client_start_tls", || unsafe { self::client(client)? }.start_tls())
+    guard("tlsloop_client_start_tls", visiting(|| unsafe { self::client(client)? }.start_tls()))
 }
 
 /// Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
 ///
 /// It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
-/// arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any case but that of
-/// TLSLOOP_ESTATE in a forked child.
+/// arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for
+/// NULL; the client is gone in any case but that of TLSLOOP_ESTATE in a forked child or a late exit handler.
 ///
 /// # Safety
 /// `client` is NULL or a client that was not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_close(client: *mut tlsloop_client) -> c_int {
-    guard("tlsloop_client_close", || {
-        if !client.is_null() {
-            // SAFETY: it came from `Box::into_raw`, and the caller gives it up.
-            unsafe { Box::from_raw(client.cast::<Client>()) }.close();
-        }
-        Ok(())
-    })
+    guard(
+        "tlsloop_client_close",
+        visiting(|| {
+            if !client.is_null() {
+                // SAFETY: it came from `Box::into_raw`, and the caller gives it up.
+                unsafe { Box::from_raw(client.cast::<Client>()) }.close();
+            }
+            Ok(())
+        }),
+    )
 }
 
 /// The client's descriptor, for its options or to wait for several things at once. It stays the client's: the host
@@ -208,10 +220,13 @@ pub unsafe extern "C" fn tlsloop_client_fd(client: *const tlsloop_client) -> c_i
 /// `client` is NULL or a client that was not closed; `out` is NULL or a struct of the size that it states.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_client_info(client: *const tlsloop_client, out: *mut tlsloop_info) -> c_int {
-    guard("tlsloop_client_info", || {
-        // SAFETY: the caller's promise.
-        let told = unsafe { client_ref(client)? }.told();
-        // SAFETY: the caller's promise.
-        unsafe { fill_struct("out", out, &(&told).into()) }
-    })
+    guard(
+        "tlsloop_client_info",
+        visiting(|| {
+            // SAFETY: the caller's promise.
+            let told = unsafe { client_ref(client)? }.told();
+            // SAFETY: the caller's promise.
+            unsafe { fill_struct("out", out, &(&told).into()) }
+        }),
+    )
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
 
 use super::config::timeout;
-use super::guard::{guard, guard_ptr, guard_size};
+use super::guard::{guard, guard_ptr, guard_size, visiting};
 use super::read::{host_bytes, host_out, host_slices};
 use super::types::*;
 use super::write::fill_struct;
@@ -135,11 +135,14 @@ pub extern "C" fn tlsloop_conn_start_tls(conn: tlsloop_conn) -> c_int {
 /// `out` is NULL or a struct of the size that it states.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_conn_info(conn: tlsloop_conn, out: *mut tlsloop_info) -> c_int {
-    guard("tlsloop_conn_info", || {
-        let told = calls::info(id(conn)?)?;
-        // SAFETY: the caller's promise.
-        unsafe { fill_struct("out", out, &(&told).into()) }
-    })
+    guard(
+        "tlsloop_conn_info",
+        visiting(|| {
+            let told = calls::info(id(conn)?)?;
+            // SAFETY: the caller's promise.
+            unsafe { fill_struct("out", out, &(&told).into()) }
+        }),
+    )
 }
 
 /// The peer's certificate in DER. `*len` is the room at `der` and becomes the certificate's length.
@@ -152,22 +155,25 @@ pub unsafe extern "C" fn tlsloop_conn_info(conn: tlsloop_conn, out: *mut tlsloop
 /// `len` is NULL or writable; `der` is NULL or has `*len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_conn_peer_certificate(conn: tlsloop_conn, der: *mut c_void, len: *mut usize) -> c_int {
-    guard("tlsloop_conn_peer_certificate", || {
-        let len = host_out("len", len)?;
-        let told = calls::info(id(conn)?)?;
-        let certificate = told.facts.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-        let bytes = certificate.ok_or_else(|| Error::state("the peer has shown no certificate"))?.der();
-        // SAFETY: the caller's promise.
-        let room = unsafe { len.read() };
-        // SAFETY: the caller's promise.
-        unsafe { len.write(bytes.len()) };
-        if room < bytes.len() || der.is_null() {
-            return Err(Error::invalid(format!("der: room for {room} bytes, and there are {}", bytes.len())));
-        }
-        // SAFETY: `room` bytes are writable, and `bytes` is ours.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), der.cast(), bytes.len()) };
-        Ok(())
-    })
+    guard(
+        "tlsloop_conn_peer_certificate",
+        visiting(|| {
+            let len = host_out("len", len)?;
+            let told = calls::info(id(conn)?)?;
+            let certificate = told.facts.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+            let bytes = certificate.ok_or_else(|| Error::state("the peer has shown no certificate"))?.der();
+            // SAFETY: the caller's promise.
+            let room = unsafe { len.read() };
+            // SAFETY: the caller's promise.
+            unsafe { len.write(bytes.len()) };
+            if room < bytes.len() || der.is_null() {
+                return Err(Error::invalid(format!("der: room for {room} bytes, and there are {}", bytes.len())));
+            }
+            // SAFETY: `room` bytes are writable, and `bytes` is ours.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), der.cast(), bytes.len()) };
+            Ok(())
+        }),
+    )
 }
 
 /// Sets the host's own pointer for a connection. tlsloop never looks behind it; free it in on_disconnect.

@@ -8,6 +8,7 @@ use super::error::{number_of, set_last_error};
 use super::types::TLSLOOP_OK;
 use crate::contain;
 use crate::error::{Code, Result};
+use crate::exit;
 use crate::sys::fork;
 
 /// For exports that answer TLSLOOP_OK or a code.
@@ -42,6 +43,14 @@ pub(crate) fn guard_ptr<T>(export: &str, body: impl FnOnce() -> Result<*mut T>) 
 pub(crate) fn guard_void(export: &str, body: impl FnOnce() -> Result<()>) {
     // The sentence is kept; there is nobody to hand the code to.
     let _ = call(export, body);
+}
+
+/// The body of an export that uses OpenSSL on the calling thread: refused once the process exits.
+pub(crate) fn visiting<T>(body: impl FnOnce() -> Result<T>) -> impl FnOnce() -> Result<T> {
+    || {
+        let _visit = exit::visit()?;
+        body()
+    }
 }
 
 fn call<T>(export: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Code> {

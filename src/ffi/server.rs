@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::client_config;
 use super::config::{callbacks, server_config};
-use super::guard::{guard, guard_int};
+use super::guard::{guard, guard_int, visiting};
 use super::host::Callbacks;
 use super::read::{host_out, host_ref, host_struct};
 use super::tls::policy;
@@ -235,20 +235,23 @@ pub unsafe extern "C" fn tlsloop_server_connect(
     config: *const tlsloop_client_config,
     out: *mut tlsloop_conn,
 ) -> c_int {
-    guard("tlsloop_server_connect", || {
-        // SAFETY: the caller's promise.
-        let server = unsafe { self::server(server)? };
-        // SAFETY: the caller's promise.
-        let config = unsafe { host_struct("config", config)? };
-        // SAFETY: the caller's promise.
-        let target = unsafe { client_config(&config)? };
-        server.connect(&target, config.data.expose_provenance(), |id| {
-            if !out.is_null() {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(id.to_u64()) }
-            }
-        })
-    })
+    guard(
+        "tlsloop_server_connect",
+        visiting(|| {
+            // SAFETY: the caller's promise.
+            let server = unsafe { self::server(server)? };
+            // SAFETY: the caller's promise.
+            let config = unsafe { host_struct("config", config)? };
+            // SAFETY: the caller's promise.
+            let target = unsafe { client_config(&config)? };
+            server.connect(&target, config.data.expose_provenance(), |id| {
+                if !out.is_null() {
+                    // SAFETY: the caller's promise.
+                    unsafe { out.write(id.to_u64()) }
+                }
+            })
+        }),
+    )
 }
 
 /// Counts, as of now. In every snapshot `open == connects - disconnects`, and `disconnects` is the sum of its reasons.

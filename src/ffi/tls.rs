@@ -2,24 +2,41 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use super::guard::{guard, guard_ptr, guard_void};
+use super::guard::{guard, guard_ptr, guard_void, visiting};
 use super::read::{host_bytes, host_optional_secret, host_path, host_text};
 use super::types::*;
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::tls::policy::Policy;
 
 /// The policy behind a handle; the handle keeps its reference.
 ///
 /// # Safety
 /// `tls` is NULL or came from `tlsloop_tls_new` and was not freed.
-pub(crate) unsafe fn policy(tls: *const tlsloop_tls) -> Result<ManuallyDrop<Arc<Policy>>> {
+pub(crate) unsafe fn policy(tls: *const tlsloop_tls) -> Result<Held> {
     if tls.is_null() {
         return Err(Error::invalid("tls is NULL"));
     }
+    let visit = exit::visit()?;
     // SAFETY: the caller's promise; the reference that the handle holds is not given up.
-    Ok(ManuallyDrop::new(unsafe { Arc::from_raw(tls.cast::<Policy>()) }))
+    Ok(Held { policy: ManuallyDrop::new(unsafe { Arc::from_raw(tls.cast::<Policy>()) }), _visit: visit })
+}
+
+/// A policy in use by a call, which may use OpenSSL for as long as it has it.
+pub(crate) struct Held {
+    policy: ManuallyDrop<Arc<Policy>>,
+    _visit: exit::Visit,
+}
+
+impl Deref for Held {
+    type Target = Arc<Policy>;
+
+    fn deref(&self) -> &Arc<Policy> {
+        &self.policy
+    }
 }
 
 /// Makes a policy: no certificate, and good defaults for everything else.
@@ -35,7 +52,7 @@ pub(crate) unsafe fn policy(tls: *const tlsloop_tls) -> Result<ManuallyDrop<Arc<
 /// Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child.
 #[unsafe(no_mangle)]
 pub extern "C" fn tlsloop_tls_new() -> *mut tlsloop_tls {
-    guard_ptr("tlsloop_tls_new", || Ok(Arc::into_raw(Arc::new(Policy::new())).cast_mut().cast()))
+    guard_ptr("tlsloop_tls_new", visiting(|| Ok(Arc::into_raw(Arc::new(Policy::new())).cast_mut().cast())))
 }
 
 /// Gives up the host's reference. Servers, clients and connections that use the policy keep their own, so it may be freed
@@ -45,13 +62,16 @@ pub extern "C" fn tlsloop_tls_new() -> *mut tlsloop_tls {
 /// `tls` is NULL or came from `tlsloop_tls_new` and was not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tlsloop_tls_free(tls: *mut tlsloop_tls) {
-    guard_void("tlsloop_tls_free", || {
-        if !tls.is_null() {
-            // SAFETY: the caller gives up the handle's reference.
-            drop(unsafe { Arc::from_raw(tls.cast::<Policy>()) });
-        }
-        Ok(())
-    });
+    guard_void(
+        "tlsloop_tls_free",
+        visiting(|| {
+            if !tls.is_null() {
+                // SAFETY: the caller gives up the handle's reference.
+                drop(unsafe { Arc::from_raw(tls.cast::<Policy>()) });
+            }
+            Ok(())
+        }),
+    );
 }
 
 /// Sets the password that opens encrypted keys. It counts for keys that are added after this call; NULL: there is none.

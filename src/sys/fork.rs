@@ -51,16 +51,21 @@ fn watch() -> Result<()> {
     if *watched {
         return Ok(());
     }
-    // SAFETY: `mark` is a plain function of a library that stays mapped, and it only uses atomics.
-    let errno = unsafe { libc::pthread_atfork(None, None, Some(mark)) };
-    if errno != 0 {
-        return Err(Error::system("pthread_atfork", &io::Error::from_raw_os_error(errno)));
-    }
+    in_child(mark)?;
     *watched = true;
     Ok(())
 }
 
-/// Runs in the child, where only async-signal-safe work is allowed (pthread_atfork(3)).
+/// Runs `handler` in each forked child from now on, before `fork` returns there. It may do only what is
+/// async-signal-safe (pthread_atfork(3)).
+pub(crate) fn in_child(handler: extern "C" fn()) -> Result<()> {
+    // SAFETY: a plain function of a library that stays mapped.
+    match unsafe { libc::pthread_atfork(None, None, Some(handler)) } {
+        0 => Ok(()),
+        errno => Err(Error::system("pthread_atfork", &io::Error::from_raw_os_error(errno))),
+    }
+}
+
 extern "C" fn mark() {
     if LIVE.load(Ordering::SeqCst) > 0 {
         CHILD.store(true, Ordering::SeqCst);

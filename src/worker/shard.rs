@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use crate::cell::Ask;
@@ -22,7 +23,9 @@ use crate::slab::{Key, Slab};
 use crate::tls::wire::Buffers;
 
 thread_local! {
-    static LOCAL: RefCell<Option<Box<Shard>>> = const { RefCell::new(None) };
+    /// It stays usable to the very end of its thread, where exit handlers and destructors of the host's still call:
+    /// without anything to drop, nothing ends it earlier.
+    static LOCAL: RefCell<ManuallyDrop<Option<Box<Shard>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// How many connections may keep their buffers for records: about two megabytes' worth.
@@ -223,15 +226,15 @@ impl Shard {
 
 /// Whether the calling thread is in a callback, or is a worker.
 pub(crate) fn in_callback() -> bool {
-    LOCAL.with_borrow(Option::is_some) || host::is_called()
+    LOCAL.with_borrow(|shard| shard.is_some()) || host::is_called()
 }
 
 /// Makes `shard` the one that calls on this thread find, while `run` runs.
 pub(crate) fn enter<R>(shard: Box<Shard>, run: impl FnOnce(&Shard) -> R) -> (Option<R>, Option<Box<Shard>>) {
-    LOCAL.set(Some(shard));
+    LOCAL.set(ManuallyDrop::new(Some(shard)));
     // Whatever happens, the thread is the host's own again afterwards.
     let result = contain::run("a worker", || Ok(LOCAL.with_borrow(|shard| shard.as_deref().map(run))));
-    (result.ok().flatten(), LOCAL.take())
+    (result.ok().flatten(), ManuallyDrop::into_inner(LOCAL.take()))
 }
 
 /// Runs `act` if `id` is one of the calling worker's own.

@@ -22,6 +22,7 @@
 
 static _Thread_local bool counting;
 static atomic_uint ours, records; /* on the worker's thread: of Rust and libc, and of OpenSSL for whole records */
+static atomic_uint seen;          /* there, of OpenSSL: none where the library has one of its own, which libc then counts */
 
 #if COUNTS_ALLOCATIONS
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
@@ -49,6 +50,7 @@ static void *take(size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
+    seen += counting;
     records += counting && len >= 4096;
     return __libc_malloc(len);
 }
@@ -160,7 +162,8 @@ static void l29_idle_connections(void)
 {
     long each = bytes_each(TLSLOOP_MODE_TLS);
     printf("# %ld bytes for each\n", each);
-    CHECK(each < 17000);
+    /* OpenSSL's own part has grown since 3.0. */
+    CHECK(each < (strstr(tlsloop_version(), "OpenSSL 3.0.") ? 17000 : 25000));
 }
 
 static void l29_idle_connections_in_plain_text(void)
@@ -205,6 +208,7 @@ static void busy(int mode, int version)
         if (mode == TLSLOOP_MODE_PLAIN) peers[i] = (struct peer){ .fd = tcp_connect(f->port) };
         else peers[i] = peer_connect_with(f->port, (struct peer_options){ .version = version });
     }
+    if (mode == TLSLOOP_MODE_TLS && seen == 0) check_skip("tlsloop has an OpenSSL of its own");
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         unsigned ours_before = 0, records_before = 0;
         for (unsigned round = 0; round < FIRST + ROUNDS; round++) {
@@ -252,6 +256,7 @@ static void l29_no_allocation_in_a_stream(void)
     for (int i = 0; i < 4; i++) {
         if (i == 1) before = records;
         CHECK(peer_send(&p, "go", 2) && peer_recv_all(&p, back, sizeof back));
+        if (seen == 0) check_skip("tlsloop has an OpenSSL of its own");
     }
     CHECK(records - before < 16);
     peer_leave(&p);

@@ -114,7 +114,7 @@ static void peers_that_do_not_read(void)
     }
     EVENTUALLY_EQ(fixture_stats(f).sends_refused, SILENT);
     others_are_served(f);
-    CHECK_EQ(fixture_stats(f).open, SILENT);
+    EVENTUALLY_EQ(fixture_stats(f).open, SILENT); /* a disconnect counts after its callback */
     for (int i = 0; i < SILENT; i++) peer_reset(&deaf[i]);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_RESET], SILENT);
     fixture_stop(f);

@@ -42,7 +42,7 @@ build() { # program, libraries
 }
 
 declare -A host_pid
-start_host() { # name, plain or tls, address, trusted; sets port
+start_host() { # name, plain or tls, address, trusted, limit; sets port
   : >"$work/$1.log"
   "$work/host" "${@:2}" >>"$work/$1.log" 2>&1 &
   host_pid[$1]=$!
@@ -137,7 +137,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
   -keyout "$work/key" -out "$work/crt" 2>"$work/openssl.log" || fail "openssl made no certificate: $(cat "$work/openssl.log")"
 cat "$work/crt" "$work/key" >"$work/balancer.pem"
 
-export WORK=$work PLAIN_PORT TLS_PORT STRANGER_PORT CHECKED_V1_PORT CHECKED_V2_PORT
+export WORK=$work PLAIN_PORT TLS_PORT STRANGER_PORT LIMITED_PORT CHECKED_V1_PORT CHECKED_V2_PORT
 start_host plain plain 127.0.0.1 127.0.0.1
 PLAIN_PORT=$port
 start_host tls tls 127.0.0.1 '192.0.2.0/24, 127.0.0.1/32'
@@ -145,12 +145,14 @@ TLS_PORT=$port
 start_host unix plain "unix:$work/host.sock" unix
 start_host stranger plain 127.0.0.1 127.0.0.2,::1,unix
 STRANGER_PORT=$port
+start_host limited plain 127.0.0.1 127.0.0.1 2
+LIMITED_PORT=$port
 start_host checked_v1 plain 127.0.0.1 127.0.0.1
 CHECKED_V1_PORT=$port
 start_host checked_v2 plain 127.0.0.1 127.0.0.1
 CHECKED_V2_PORT=$port
 sockets=()
-for socket in V1 V2 V2_OPTIONS V2_OF_TLS V1_TO_TLS V2_TO_TLS V2_TO_UNIX V2_TO_STRANGER WITHOUT; do
+for socket in V1 V2 V2_OPTIONS V2_OF_TLS V1_TO_TLS V2_TO_TLS V2_TO_UNIX V2_TO_STRANGER V2_TO_LIMITED WITHOUT; do
   sockets+=("$socket=127.0.0.1" "${socket}_IPV6=${ipv6:-127.0.0.1}")
 done
 start_haproxy "${sockets[@]}"
@@ -176,6 +178,19 @@ turned_away 'a balancer that is not trusted' stranger plain "$v4" 127.0.0.1 "$(p
 turned_away 'no header where one is required' plain plain "$v4" 127.0.0.1 "$(port_of WITHOUT)"
 eventually grep -q '^failed 127\.0\.0\.1:.*PROXY header' "$work/plain.log" || fail "the missing header is not named: $(logs)"
 
+# All come from the balancer's one address, and are counted for their own.
+limited=$(port_of V2_TO_LIMITED)
+open_now() { echo $(($(grep -c '^connected' "$work/limited.log") - $(grep -c '^disconnected' "$work/limited.log"))); }
+has_open() { [[ $(open_now) -eq $1 ]]; }
+exec {first}<>"/dev/tcp/127.0.0.1/$limited" {second}<>"/dev/tcp/127.0.0.1/$limited"
+eventually has_open 2 || fail "two connections that stay are not there: $(logs)"
+turned_away 'a third connection from an address that may have two' limited plain 127.0.0.1 127.0.0.1 "$limited"
+served 'meanwhile a client at another address' limited 127.0.0.1: plain "$v4" 127.0.0.1 "$limited"
+exec {first}>&-
+eventually has_open 1 || fail "one that left is still there: $(logs)"
+served 'the next from an address that has room again' limited 127.0.0.1: plain 127.0.0.1 127.0.0.1 "$limited"
+exec {second}>&-
+
 host_says checked_v1 'connected 127.0.0.1:'
 host_says checked_v2 'connected 127.0.0.1:'
 say '  health checks, v1 and v2: the peer is the balancer'
@@ -183,9 +198,9 @@ say '  health checks, v1 and v2: the peer is the balancer'
 kill -TERM "$haproxy_pid"
 eventually is_gone "$haproxy_pid" || fail 'HAProxy did not end on SIGTERM'
 
-has_counted() { # host, connects, refused_callback, refused_proxy; each a pattern
+has_counted() { # host, connects, refused_callback, refused_proxy, refused_per_ip; each a pattern
   stop_host "$1"
-  local expected="connects $2 refused_callback $3 refused_proxy $4"
+  local expected="connects $2 refused_callback $3 refused_proxy $4 refused_per_ip ${5:-0}"
   # shellcheck disable=SC2053 # a pattern it is
   [[ $counted == $expected ]] || fail "the host \"$1\" counted $counted, and not $expected"
 }
@@ -193,6 +208,7 @@ has_counted plain "${conversations[plain]}" 1 1
 has_counted tls "${conversations[tls]}" 0 0
 has_counted unix "${conversations[unix]}" 0 0
 has_counted stranger 0 0 '[1-9]*'
+has_counted limited $((conversations[limited] + 2)) 0 0 1
 has_counted checked_v1 '[1-9]*' 0 0
 has_counted checked_v2 '[1-9]*' 0 0
 say "$(haproxy -v | sed -n '1s/^\(HAProxy version [^ ]*\).*/\1/p'): each client was seen under its own address${ipv6:+, IPv6 included}"

@@ -2,7 +2,7 @@
  * An echo server behind a balancer. It says on standard output, one line each, where it listens, whom it is asked to
  * accept, who has connected through whom, who failed, and at its end what was counted.
  *
- *   host plain|tls ADDRESS TRUSTED      ends on SIGTERM
+ *   host plain|tls ADDRESS TRUSTED [LIMIT]      ends on SIGTERM; LIMIT: of connections for each address
  *
  * With TEST_HOST_DRIVEN in its environment it starts no thread and waits in tlsloop_server_wait alone.
  * It refuses clients at 127.0.0.66, wherever the balancer itself is.
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     tlsloop_stats stats = TLSLOOP_STATS_INIT;
     int rc = TLSLOOP_OK;
 
-    if (argc != 4 || setvbuf(stdout, NULL, _IOLBF, 0) != 0) return EXIT_FAILURE;
+    if (argc < 4 || argc > 5 || setvbuf(stdout, NULL, _IOLBF, 0) != 0) return EXIT_FAILURE;
     callbacks.on_accept = on_accept;
     callbacks.on_connect = on_connect;
     callbacks.on_data = on_data;
@@ -84,6 +84,7 @@ int main(int argc, char **argv)
     config.address = argv[2];
     config.proxy_protocol = TLSLOOP_PROXY_REQUIRED;
     config.proxy_trusted = argv[3];
+    if (argc == 5) config.max_connections_per_ip = (unsigned)atoi(argv[4]);
     if (getenv("TEST_HOST_DRIVEN") != NULL) config.workers = TLSLOOP_HOST_DRIVEN;
     if (strcmp(argv[1], "plain") == 0) {
         config.mode = TLSLOOP_MODE_PLAIN;
@@ -98,7 +99,7 @@ int main(int argc, char **argv)
     printf("listening on %d\n", tlsloop_server_port(server));
     if (tlsloop_server_wait(server) != TLSLOOP_OK || signal(SIGTERM, SIG_DFL) == SIG_ERR) return fail();
     if (tlsloop_server_stats(server, &stats) != TLSLOOP_OK) return fail();
-    printf("counted connects %" PRIu64 " refused_callback %" PRIu64 " refused_proxy %" PRIu64 "\n", stats.connects,
-           stats.refused_callback, stats.refused_proxy);
+    printf("counted connects %" PRIu64 " refused_callback %" PRIu64 " refused_proxy %" PRIu64 " refused_per_ip %" PRIu64
+           "\n", stats.connects, stats.refused_callback, stats.refused_proxy, stats.refused_per_ip);
     return tlsloop_server_stop(server, 5000) == TLSLOOP_OK ? EXIT_SUCCESS : fail();
 }
