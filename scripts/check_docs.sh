@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds README.md and docs to the truth: the README's first program is readme_echo.c, which is tested with the other
-# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; every link
+# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; the badges are facts of the sources; every link
 # within the project leads somewhere.
 #
 #   scripts/check_docs.sh DIRECTORY      DIRECTORY holds libtlsloop.so
@@ -45,6 +45,20 @@ echo TLSLOOP_LOG >>"$work/known"
 sort -o "$work/known" "$work/known"
 unknown=$(comm -23 "$work/names" "$work/known")
 [[ -z $unknown ]] || fail "the texts name what tlsloop does not have: $(echo "$unknown" | tr '\n' ' ')"
+
+# What the badges say is read from the sources; what only a picture on somebody's server would know has none.
+fact() { sed -n "s/$1/\1/p;T;q" "$2"; } # pattern, file
+badge() { # label, text
+  local shown=${2//-/--}
+  printf '[![%s %s](https://img.shields.io/badge/%s-%s-blue)]\n' "$1" "$2" "$1" "${shown// /_}"
+}
+diff --label 'the sources' --label README.md -u >&2 <(
+  badge version "$(fact '^version = "\(.*\)"' Cargo.toml)"
+  badge ABI "$(fact '.*-soname,\(libtlsloop[.so0-9]*\)".*' build.rs)"
+  badge OpenSSL "$(fact '^find_package(OpenSSL \([0-9.]*\) REQUIRED)' CMakeLists.txt) or newer"
+  badge Rust "$(fact '^rust-version = "\(.*\)"' Cargo.toml) or newer"
+  badge licence "$(fact '^license = "\(.*\)"' Cargo.toml)"
+) <(grep -oE '^\[!\[.*-blue\)\]' README.md) || fail 'the badges of README.md are not true'
 
 for text in "${texts[@]}"; do
   for link in $(grep -oE '\]\([^)# ]+' "$text" | sed 's/^](//' | grep -vE '^[a-z]+:' || true); do
