@@ -41,7 +41,7 @@ make_html() {
   local links='man=%N.%S.html;https://manpages.debian.org/%N.%S'
   for page in docs/man/*.[37]; do
     file=${page##*/} section=${page##*.}
-    (cd "$html" && mandoc -T html -O "style=style.css,toc,$links" "$OLDPWD/$page" >"$file.html.new")
+    (cd "$html" && mandoc -T html -I os=tlsloop -O "style=style.css,toc,$links" "$OLDPWD/$page" >"$file.html.new")
     mv "$html/$file.html.new" "$html/$file.html"
     for name in $(names_of "$page"); do
       [[ $name.$section == "$file" ]] || ln -sf "$file.html" "$html/$name.$section.html"
