@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds README.md and docs to the truth: the README's first program is readme_echo.c, which is tested with the other
-# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; the badges are facts of the sources; every link
-# within the project leads somewhere.
+# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; the badges
+# are facts of the sources; every link within the project leads somewhere.
 #
 #   scripts/check_docs.sh DIRECTORY      DIRECTORY holds libtlsloop.so
 set -euo pipefail
