@@ -16,7 +16,8 @@ tree=$out/work/source/$name
 PATH=$PWD/build/tools/bin:$PATH
 if ! command -v cargo-cyclonedx >/dev/null; then
   say "installing cargo-cyclonedx $tool_version into build/tools"
-  cargo install --quiet --locked --root build/tools "cargo-cyclonedx@$tool_version"
+  # Once is all that it runs, so nothing is gained by optimising it.
+  cargo install --quiet --locked --debug --root build/tools "cargo-cyclonedx@$tool_version"
 fi
 
 # Beside each Cargo.toml it writes a file, so it works in the copy; what only builds or tests the library is no part of it.
