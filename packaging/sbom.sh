@@ -30,4 +30,11 @@ find "$tree" -name tlsloop.cdx.json -delete
 # The same list that tests/crates.txt allows, or it is a list of something else.
 parts=$(grep -o '"purl": "pkg:cargo/[a-z0-9_-]*' "$out/$name.cdx.json" | sed 's|.*/||' | sort -u)
 [[ $parts == "$(built_in | sed 's/-[0-9].*//' | sort -u)" ]] || fail "it lists other crates than the library has: $(xargs <<<"$parts")"
+# deny.toml says it again for a tool that others know, where that is at hand; scripts/check_crates.sh asks it with every test.
+if command -v cargo-deny >/dev/null; then
+  cargo deny check bans licenses sources 2>"$out/work/deny.log" || fail "cargo-deny: $(cat "$out/work/deny.log")"
+  say "cargo-deny: $(tail -n 1 "$out/work/deny.log")"
+else
+  say 'left out, because it is missing: cargo-deny'
+fi
 say "$out/$name.cdx.json: $(wc -l <<<"$parts") parts"
