@@ -125,6 +125,8 @@ for archive in ./*.tar.gz; do
   try_it "$(basename "$here")" ./from_archive
   compile trusting install/trusting.c -I"$here/include" -L"$here/lib" -ltlsloop -Wl,-rpath,"$here/lib"
   try_it "$(basename "$here"), the system's trust" ./trusting leaf.crt leaf.key
+  compile beside install/beside.c -I"$here/include" -L"$here/lib" -ltlsloop -lssl -lcrypto -Wl,-rpath,"$here/lib"
+  try_it "$(basename "$here")" ./beside
   # Programs that use the system's OpenSSL themselves, in the same process and on the same threads.
   mapfile -t helpers < <(find c -name '*.c' ! -name 'test_*')
   for test in openssl_host client tickets; do
