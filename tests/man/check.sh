@@ -94,6 +94,13 @@ for page in docs/man/*.[37]; do
     fail "tlsloop(7) does not lead to ${page##*/}"
 done
 
+! grep -lE 'href="https?://[^"]*tlsloop' "$work"/html/*.html >&2 || fail 'these lead to our pages somewhere else'
+grep -ohE 'href="[^"#]+' "$work"/html/*.html | sed 's/^href="//' | sort -u | grep -vE '^https?:' >"$work/leads"
+grep -qx 'tlsloop.7.html' "$work/leads" || fail 'no HTML page leads to tlsloop(7)'
+while read -r link; do
+  [[ -e $work/html/$link ]] || fail "the HTML pages lead to $link, which is not there"
+done <"$work/leads"
+
 say 'Every example compiles, and every function has one'
 mkdir "$work/examples"
 for page in docs/man/*.[37]; do
