@@ -15,9 +15,10 @@ glibc=2.28
 target=$(uname -m)-unknown-linux-gnu
 
 tools=build/zig
-if [[ ! -x $tools/bin/cargo-zigbuild ]]; then
+if ! cmp -s packaging/requirements.txt "$tools/requirements.txt"; then
   python3 -m venv "$tools"
   "$tools/bin/pip" install --quiet --requirement packaging/requirements.txt
+  cp packaging/requirements.txt "$tools/"
 fi
 PATH=$PWD/$tools/bin:$PATH
 
