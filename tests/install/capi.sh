@@ -30,6 +30,8 @@ diff -u --label expected --label 'cargo cinstall' <(printf '%s\n' include/tlsloo
 cmp include/tlsloop.h "$prefix/include/tlsloop.h"
 bash scripts/check_soname.sh "$prefix/lib/libtlsloop.so"
 bash tests/abi/check.sh "$prefix/lib/libtlsloop.so"
+# With panics that abort, which cargo-c once asked for, nothing in it would raise one, and a defect would take the host along.
+[[ $(nm --dynamic --undefined-only "$prefix/lib/libtlsloop.so") == *_Unwind_RaiseException* ]] || fail 'a panic is not contained'
 
 runs() { # way, arguments of the compiler
   local answer
