@@ -79,21 +79,29 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tlsloopConfig.cmake ${CMAKE_CURRENT_BI
 
 # --- Texts -----------------------------------------------------------------------------------------------------
 
-install(FILES README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
-install(FILES c_examples/echo_server.c c_examples/echo_client.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
-  COMPONENT development)
-
+install(FILES LICENSE-MIT LICENSE-APACHE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
 install(FILES scripts/gdb/tlsloop.py DESTINATION ${CMAKE_INSTALL_DOCDIR}/gdb COMPONENT development)
-file(GLOB guides CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/docs/*.md)
-install(FILES ${guides} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT development)
+file(GLOB c_examples CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/c_examples/*.c)
+install(FILES ${c_examples} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)
+file(GLOB pictures CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/docs/*.svg)
+install(FILES ${pictures} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT development)
 
-# The pages as they stand in docs/man, and one for each further name that leads there: nothing but a shell is needed.
+# What is made when it is installed, for which nothing but a shell is needed.
+function(tlsloop_make_texts script directory)
+  install(CODE "execute_process(RESULT_VARIABLE status
+      COMMAND bash \"${CMAKE_CURRENT_SOURCE_DIR}/scripts/${script}\" \"${directory}\")
+    if(NOT status EQUAL 0)
+      message(FATAL_ERROR \"scripts/${script} failed\")
+    endif()" COMPONENT development)
+endfunction()
+
+set(text_dir ${CMAKE_CURRENT_BINARY_DIR}/texts)
+tlsloop_make_texts(texts.sh ${text_dir})
+install(DIRECTORY ${text_dir}/ DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
+
+# The pages as they stand in docs/man, and one for each further name that leads there.
 set(man_dir ${CMAKE_CURRENT_BINARY_DIR}/man)
-install(CODE "execute_process(RESULT_VARIABLE status
-    COMMAND bash \"${CMAKE_CURRENT_SOURCE_DIR}/scripts/man.sh\" \"${man_dir}\")
-  if(NOT status EQUAL 0)
-    message(FATAL_ERROR \"scripts/man.sh failed\")
-  endif()" COMPONENT development)
+tlsloop_make_texts(man.sh ${man_dir})
 foreach(number 3 7)
   install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${number} COMPONENT development
     FILES_MATCHING PATTERN "*.${number}")

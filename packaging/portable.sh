@@ -15,9 +15,10 @@ glibc=2.28
 target=$(uname -m)-unknown-linux-gnu
 
 tools=build/zig
-if [[ ! -x $tools/bin/cargo-zigbuild ]]; then
+if ! cmp -s packaging/requirements.txt "$tools/requirements.txt"; then
   python3 -m venv "$tools"
   "$tools/bin/pip" install --quiet --requirement packaging/requirements.txt
+  cp packaging/requirements.txt "$tools/"
 fi
 PATH=$PWD/$tools/bin:$PATH
 
@@ -37,5 +38,27 @@ needed=$(readelf --dynamic --wide "$library/libtlsloop.so.0" | sed -n 's/.*(NEED
 ! grep -E 'ssl|crypto' <<<"$needed" || fail 'it asks for the system'"'"'s OpenSSL'
 taken=$(nm --dynamic --undefined-only "$library/libtlsloop.so.0" | awk '{ print $2 }' | grep -E '^(SSL|CRYPTO|EVP|X509|OPENSSL|ERR|BIO|OSSL)_' || true)
 [[ -z $taken ]] || fail "it takes OpenSSL's names from outside: $(xargs <<<"$taken")"
+
+# This linker brings an unwinder of its own into the library: a panic has to be caught with that one as well.
+probe=$out/work/portable-probe
+rm -rf "$probe"
+mkdir -p "$probe"
+cat >"$probe/Cargo.toml" <<END
+[package]
+name = "contains"
+version = "0.0.0"
+edition = "2024"
+[lib]
+crate-type = ["cdylib"]
+path = "$PWD/tests/abi/contains.rs"
+[workspace]
+END
+cat >"$probe/main.c" <<END
+int other_contains(int number);
+int main(void) { return other_contains(12345) == 5 && other_contains(1) == -1 && other_contains(2) == -1 ? 0 : 1; }
+END
+cargo zigbuild --quiet --release --manifest-path "$probe/Cargo.toml" --target "$target.$glibc"
+"${CC:-cc}" -o "$probe/main" "$probe/main.c" "$CARGO_TARGET_DIR/$target/release/libcontains.so"
+"$probe/main" || fail 'a panic is not contained in what zig links'
 
 bash packaging/tarball.sh "$library" vendored "$glibc"

@@ -46,7 +46,16 @@ for way in package package-static; do
   quietly cmake --build "$way"
   try_it "find_package ($way)" "$way/program"
 done
-compile server "/usr/share/doc/libtlsloop-dev/examples/echo_server.c" -ltlsloop
+for example in /usr/share/doc/libtlsloop-dev/examples/*.c; do
+  compile example "$example" -ltlsloop -lpthread
+done
+
+# The first server of the manual, as somebody takes it who has nothing else.
+zcat /usr/share/man/man7/tlsloop.7.gz | awk '
+  /^\.Ed/ && inside { exit }
+  inside { gsub(/\\e/, "\\"); print }
+  /^\.Bd -literal -offset/ { inside = 1 }' >manual.c
+compile manual manual.c -ltlsloop
 
 # An issuer that this machine believes, as an administrator adds one.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=our own issuer' \
@@ -65,14 +74,43 @@ apt install "./libtlsloop0-dbgsym_${version}_$multiarch.deb"
 id=$(readelf --notes "$(echo /usr/lib/*/libtlsloop.so.0)" | sed -n 's/.*Build ID: //p')
 [[ -f /usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug ]] || fail "there are no debug symbols for $id"
 
-# A later package under a program that was linked before, where only the library is installed.
+# Where only the library is installed, a later one comes under programs that were linked before: under one that runs,
+# which keeps its connection, and under those that start then.
 apt purge libtlsloop-dev libtlsloop0-dbgsym
 dpkg-deb --raw-extract "libtlsloop0_${version}_$multiarch.deb" later
 sed -i "s/^Version: .*/Version: $version+later/" later/DEBIAN/control
+(
+  cd later/usr/lib/*/
+  mv "libtlsloop.so.$version" "libtlsloop.so.$version+later"
+  ln -sf "libtlsloop.so.$version+later" libtlsloop.so.0
+)
 quietly dpkg-deb --build --root-owner-group later later.deb
+
+TLSLOOP_LOG=info setpriv --reuid=65534 --regid=65534 --clear-groups ./manual 0 >served 2>server.log &
+server=$!
+port=
+until [[ -n $port ]]; do
+  kill -0 "$server" || fail "the server of the manual does not run: $(cat server.log)"
+  sleep 0.1
+  port=$(sed -n 's/.* event=start address=[^ ]*:\([0-9]*\) .*/\1/p' server.log)
+done
+coproc client { openssl s_client -quiet -connect "localhost:$port" 2>/dev/null; }
+to=${client[1]} from=${client[0]}
+echoed() { # word
+  local answer=
+  echo "$1" >&"$to"
+  read -r -t 60 answer <&"$from" || true
+  [[ $answer == "$1" ]] || fail "$1: the echo is \"$answer\""
+}
+echoed before
 apt install ./later.deb
 [[ $(dpkg-query -W -f '${Version}' libtlsloop0) == "$version+later" ]] || fail 'the library was not upgraded'
+echoed after
+say 'a server keeps its connection while the library is upgraded'
 try_it 'after the upgrade' ./plain
+kill -INT "$server"
+wait "$server" || fail "the server of the manual ended with status $?: $(cat server.log)"
+grep -q '^stopped: ' served || fail "the server of the manual says: $(cat served)"
 
 apt purge libtlsloop0
 [[ -z $(find /usr /etc -name '*tlsloop*') ]] || fail "something stays behind: $(find /usr /etc -name '*tlsloop*')"
@@ -87,6 +125,8 @@ for archive in ./*.tar.gz; do
   try_it "$(basename "$here")" ./from_archive
   compile trusting install/trusting.c -I"$here/include" -L"$here/lib" -ltlsloop -Wl,-rpath,"$here/lib"
   try_it "$(basename "$here"), the system's trust" ./trusting leaf.crt leaf.key
+  compile beside install/beside.c -I"$here/include" -L"$here/lib" -ltlsloop -lssl -lcrypto -Wl,-rpath,"$here/lib"
+  try_it "$(basename "$here")" ./beside
   # Programs that use the system's OpenSSL themselves, in the same process and on the same threads.
   mapfile -t helpers < <(find c -name '*.c' ! -name 'test_*')
   for test in openssl_host client tickets; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds README.md and docs to the truth: the README's first program is readme_echo.c, which is tested with the other
-# examples; every program in a text compiles; every function and constant of tlsloop that they speak of exists; every link
-# within the project leads somewhere.
+# examples; every program in a text compiles; HAProxy and systemd take what is meant for them; every function and constant
+# of tlsloop that they speak of exists; the badges are facts of the sources; every link within the project leads somewhere.
 #
 #   scripts/check_docs.sh DIRECTORY      DIRECTORY holds libtlsloop.so
 set -euo pipefail
@@ -17,10 +17,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 texts=(README.md docs/*.md)
 
-# Each block of C becomes a file, without its fences: TEXT.N.c
+# Each block of a language becomes a file, without its fences: TEXT.N.LANGUAGE
 for text in "${texts[@]}"; do
   awk -v base="$work/${text##*/}" '
-    /^```/ { file = ($0 == "```c") ? base "." ++count ".c" : ""; next }
+    /^```/ { file = /^```(c|haproxy|ini)$/ ? base "." ++count[$0] "." substr($0, 4) : ""; next }
     file != "" { print > file }' "$text"
 done
 diff c_examples/readme_echo.c "$work/README.md.1.c" >&2 ||
@@ -35,6 +35,25 @@ for source in "$work"/*.c; do
 done
 compile_blocks "$work" "$library"
 
+# What others are told in files of their own, they understand. The unit names a program and a user that are not here.
+PATH=$PATH:/usr/sbin
+if haproxy -v >/dev/null 2>&1; then
+  for config in "$work"/*.haproxy; do
+    haproxy -c -f "$config" >"$work/log" 2>&1 || fail "HAProxy does not take ${config##*/}: $(cat "$work/log")"
+  done
+else
+  say 'left out, because HAProxy is missing: its configuration'
+fi
+if systemd-analyze --version >/dev/null 2>&1; then
+  mv "$work/deploying.md.1.ini" "$work/service.socket"
+  sed 's|^ExecStart=.*|ExecStart=/bin/true|; s/^User=.*/User=root/' "$work/deploying.md.2.ini" >"$work/service.service"
+  # It also has opinions of this machine's own units.
+  complaints=$(systemd-analyze verify "$work/service.service" 2>&1 | grep -F "$work/" || true)
+  [[ -z $complaints ]] || fail "systemd complains of the units: $complaints"
+else
+  say 'left out, because systemd-analyze is missing: the units'
+fi
+
 # "TLSLOOP_REASON_..." and "tlsloop_conn_*" stand for many names and are not names themselves. Besides the header, the
 # build has names of its own, and what Prometheus is shown.
 names() { grep -ohE '(tlsloop|TLSLOOP)_[A-Za-z0-9_]+[.*]*' "$@" | grep -v '_[.*]*$' | sed 's/[.*]*$//' | sort -u; }
@@ -45,6 +64,20 @@ echo TLSLOOP_LOG >>"$work/known"
 sort -o "$work/known" "$work/known"
 unknown=$(comm -23 "$work/names" "$work/known")
 [[ -z $unknown ]] || fail "the texts name what tlsloop does not have: $(echo "$unknown" | tr '\n' ' ')"
+
+# What the badges say is read from the sources; what only a picture on somebody's server would know has none.
+fact() { sed -n "s/$1/\1/p;T;q" "$2"; } # pattern, file
+badge() { # label, text
+  local shown=${2//-/--}
+  printf '[![%s %s](https://img.shields.io/badge/%s-%s-blue)]\n' "$1" "$2" "$1" "${shown// /_}"
+}
+diff --label 'the sources' --label README.md -u >&2 <(
+  badge version "$(fact '^version = "\(.*\)"' Cargo.toml)"
+  badge ABI "$(fact '.*-soname,\(libtlsloop[.so0-9]*\)".*' build.rs)"
+  badge OpenSSL "$(fact '^find_package(OpenSSL \([0-9.]*\) REQUIRED)' CMakeLists.txt) or newer"
+  badge Rust "$(fact '^rust-version = "\(.*\)"' Cargo.toml) or newer"
+  badge licence "$(fact '^license = "\(.*\)"' Cargo.toml)"
+) <(grep -oE '^\[!\[.*-blue\)\]' README.md) || fail 'the badges of README.md are not true'
 
 for text in "${texts[@]}"; do
   for link in $(grep -oE '\]\([^)# ]+' "$text" | sed 's/^](//' | grep -vE '^[a-z]+:' || true); do

@@ -36,13 +36,11 @@ make_html() {
   mkdir -p "$html"
   cp docs/man/style.css "$html/"
   local page file section name
-  # References to pages that are there point here, others to those of the system.
-  for page in "$pages"/*; do : >"$html/${page##*/}.html"; done
+  # mandoc looks for the pages that references lead to where it runs; others are those of the system.
   local links='man=%N.%S.html;https://manpages.debian.org/%N.%S'
   for page in docs/man/*.[37]; do
     file=${page##*/} section=${page##*.}
-    (cd "$html" && mandoc -T html -O "style=style.css,toc,$links" "$OLDPWD/$page" >"$file.html.new")
-    mv "$html/$file.html.new" "$html/$file.html"
+    (cd "$pages" && mandoc -T html -I os=tlsloop -O "style=style.css,toc,$links" "$file") >"$html/$file.html"
     for name in $(names_of "$page"); do
       [[ $name.$section == "$file" ]] || ln -sf "$file.html" "$html/$name.$section.html"
     done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
-# that Cargo.toml promises, programs and libraries of different releases, the fuzzers, and the packages in a fresh Debian.
+# that Cargo.toml promises, programs and libraries of different releases, the fuzzers, cargo-c, and the packages in a fresh
+# Debian.
 #
 #   scripts/test_full.sh            REPEAT=n: how often CTest runs (5); FUZZ=n: seconds for each fuzzer (600)
 set -euo pipefail
@@ -31,25 +32,20 @@ check_oldest_rust() {
   CARGO_TARGET_DIR="$(cargo_target_dir)/oldest-rust" rustup run "$oldest" cargo check --package tlsloop --lib "${locked[@]}"
 }
 
-run_tsan() {
+unless_left_out() { # script, arguments
   local status=0
-  bash scripts/tsan.sh --all || status=$?
-  [[ $status -eq 77 ]] || return "$status"
-}
-
-run_fuzzers() {
-  local status=0
-  bash scripts/fuzz.sh "${FUZZ:-600}" || status=$?
+  bash "$@" || status=$?
   [[ $status -eq 77 ]] || return "$status"
 }
 
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
-part 'Every C program under ThreadSanitizer' run_tsan
-part 'Fuzzers' run_fuzzers
+part 'Every C program under ThreadSanitizer' unless_left_out scripts/tsan.sh --all
+part 'Fuzzers' unless_left_out scripts/fuzz.sh "${FUZZ:-600}"
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
   build/cmake/tests/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
+part 'cargo-c' unless_left_out tests/install/capi.sh
 part 'Packages' make --no-print-directory package
 part 'Packages in a fresh Debian' make --no-print-directory package-check
 

@@ -17,18 +17,6 @@ trap 'rm -rf "$work"' EXIT
 diff -u --label tests/abi/symbols.txt --label "$1" tests/abi/symbols.txt \
   <(nm --defined-only --extern-only "$1" | awk 'NF == 3 { print $3 }' | sort) || fail "$1 shows other names"
 
-cat >"$work/other.rs" <<'END'
-#[unsafe(no_mangle)]
-pub extern "C" fn other_contains(number: i32) -> i32 {
-    std::panic::set_hook(Box::new(|_| ()));
-    let contained = std::panic::catch_unwind(|| {
-        let text = format!("{number}");
-        assert!(text.len() > 3, "too short");
-        text.len() as i32
-    });
-    contained.unwrap_or(-1)
-}
-END
 cat >"$work/both.c" <<'END'
 #include <stdio.h>
 #include "tlsloop.h"
@@ -41,7 +29,7 @@ int main(void)
     return whole ? 0 : 1;
 }
 END
-rustc --edition 2024 -O -C panic=unwind --crate-type staticlib -o "$work/libother.a" "$work/other.rs"
+rustc --edition 2024 -O -C panic=unwind --crate-type staticlib -o "$work/libother.a" tests/abi/contains.rs
 echo other_contains >"$work/names"
 bash scripts/merge_archive.sh "$work/libother.a" "$work/names" "$work/libmerged.a"
 for other in libother.a libmerged.a; do

@@ -33,9 +33,10 @@ expected() { # library directory
   printf '%s\n' include/tlsloop.h "$1/libtlsloop.so" "$1/libtlsloop.so.0" "$1/libtlsloop.so.$version" \
     "$1/pkgconfig/tlsloop.pc" "$1/cmake/tlsloop/tlsloopConfig.cmake" "$1/cmake/tlsloop/tlsloopConfigVersion.cmake" \
     share/doc/tlsloop/{README.md,CHANGELOG.md,LICENSE-MIT,LICENSE-APACHE} \
-    share/doc/tlsloop/gdb/tlsloop.py share/doc/tlsloop/examples/echo_{server,client}.c
+    share/doc/tlsloop/gdb/tlsloop.py
   [[ $features == *vendored* ]] || printf '%s\n' "$1/libtlsloop.a"
-  (cd docs && printf 'share/doc/tlsloop/docs/%s\n' *.md)
+  (cd c_examples && printf 'share/doc/tlsloop/examples/%s\n' *.c)
+  find docs -maxdepth 1 \( -name '*.md' -o -name '*.svg' \) -printf 'share/doc/tlsloop/%p\n'
   [[ -d $work/man ]] || bash scripts/man.sh "$work/man"
   (cd "$work/man" && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7)
 }
@@ -45,6 +46,17 @@ has_all() { # directory, library directory
     fail "$way: other files than expected"
   [[ $(readlink "$1/$2/libtlsloop.so") == libtlsloop.so.0 && $(readlink "$1/$2/libtlsloop.so.0") == libtlsloop.so."$version" ]] ||
     fail "$way: the links lead elsewhere"
+}
+
+# Of a text that is read where it was installed, every link within the project leads somewhere there.
+links_lead() { # directory
+  local text link
+  for text in "$1"/*.md "$1"/docs/*.md; do
+    for link in $(grep -oE '\]\([^)# ]+' "$text" | sed 's/^](//' | grep -vE '^[a-z]+:' || true); do
+      [[ -e ${text%/*}/$link ]] || fail "$way: ${text##*/} leads to $link, which is not there"
+    done
+  done
+  grep -qF '](examples/' "$1/README.md" || fail "$way: README.md leads to no example"
 }
 
 way='make install'
@@ -62,6 +74,7 @@ configure "$work/build"
 quietly cmake --install "$work/build" --prefix "$prefix" --strip
 libdir=$(sed -n 's/^CMAKE_INSTALL_LIBDIR:[A-Z]*=//p' "$work/build/CMakeCache.txt")
 has_all "$prefix" "$libdir"
+links_lead "$prefix/share/doc/tlsloop"
 if readelf --sections --wide "$prefix/$libdir/libtlsloop.so.0" | grep -q '\.symtab\|\.debug_'; then
   fail "$way --strip has left symbols"
 fi
