@@ -20,6 +20,7 @@ glibc=${3:-$asked}
 ! is_newer "$asked" "$glibc" || fail "the library asks for glibc $asked, newer than $glibc"
 
 case $features in
+  *aws-lc*) openssl=aws-lc words='It holds AWS-LC, and shows it to nobody: security updates come with newer archives.' ;;
   *vendored*) openssl=own-openssl words="It holds an OpenSSL of its own, and shows it to nobody: security updates come with newer archives." ;;
   *) openssl=system-openssl words='It needs OpenSSL 3.0 or newer, which the distribution keeps up to date.' ;;
 esac

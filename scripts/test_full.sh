@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
+# What takes too long for every push: all tests on a vendored OpenSSL and on AWS-LC, the C programs many times over, the oldest Rust
 # that Cargo.toml promises, programs and libraries of different releases, and the packages in a fresh Debian.
 #
 #   scripts/test_full.sh            REPEAT=n: how often CTest runs (5)
@@ -39,6 +39,7 @@ run_tsan() {
 
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
+part 'AWS-LC' bash scripts/test.sh --features aws-lc
 part 'Every C program under ThreadSanitizer' run_tsan
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \

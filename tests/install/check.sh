@@ -34,7 +34,7 @@ expected() { # library directory
     "$1/pkgconfig/tlsloop.pc" "$1/cmake/tlsloop/tlsloopConfig.cmake" "$1/cmake/tlsloop/tlsloopConfigVersion.cmake" \
     share/doc/tlsloop/{README.md,CHANGELOG.md,LICENSE-MIT,LICENSE-APACHE} \
     share/doc/tlsloop/gdb/tlsloop.py share/doc/tlsloop/examples/echo_{server,client}.c
-  [[ $features == *vendored* ]] || printf '%s\n' "$1/libtlsloop.a"
+  [[ $features == *vendored* || $features == *aws-lc* ]] || printf '%s\n' "$1/libtlsloop.a"
   (cd docs && printf 'share/doc/tlsloop/docs/%s\n' *.md)
   [[ -d $work/man ]] || bash scripts/man.sh "$work/man"
   (cd "$work/man" && printf 'share/man/man3/%s\n' *.3 && printf 'share/man/man7/%s\n' *.7)
