@@ -47,6 +47,7 @@ type FreeData = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut ffi::CRYPTO_
 pub(super) fn words(reason: &CStr) -> String {
     match reason.to_bytes() {
         b"KEY_SIZE_TOO_SMALL" => "key too small".to_owned(),
+        b"NO_SHARED_GROUP" => "no suitable key share".to_owned(),
         b"NO_COMMON_SIGNATURE_ALGORITHMS" => "no suitable signature algorithm".to_owned(),
         _ => reason.to_string_lossy().to_lowercase().replace('_', " "),
     }
