@@ -10,7 +10,7 @@ endif()
 
 # The archive is for the system's OpenSSL: with another one inside, its names would clash with the host's.
 set(install_static ON)
-if(TLSLOOP_FEATURES MATCHES "vendored")
+if(crypto_inside)
   set(install_static OFF)
 endif()
 

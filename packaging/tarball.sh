@@ -20,6 +20,7 @@ glibc=${3:-$asked}
 ! is_newer "$asked" "$glibc" || fail "the library asks for glibc $asked, newer than $glibc"
 
 case $features in
+  *aws-lc*) openssl=aws-lc words='It holds AWS-LC, and shows it to nobody: security updates come with newer archives.' ;;
   *vendored*)
     openssl=own-openssl
     source=$(echo "$out/work/source/$name"/vendor/openssl-src-*)

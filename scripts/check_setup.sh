@@ -36,7 +36,7 @@ new_machine() {
     ln -s "$(command -v "$name")" "$machine/$name"
   done
   for name in bash cc g++ clang tcc valgrind haproxy abidiff pkg-config openssl shellcheck readelf nm perl python3 strace \
-    stunnel4 testssl curl gnutls-cli mandoc gdb xz dh lintian dpkg-buildpackage debootstrap; do
+    stunnel4 testssl llvm-config curl gnutls-cli mandoc gdb xz dh lintian dpkg-buildpackage debootstrap; do
     tool "$name"
   done
   tool cmake 'echo "cmake version 3.25.1"'

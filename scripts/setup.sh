@@ -41,7 +41,7 @@ case "${1:-}" in
   lint) needs=$lint rust_parts='fmt clippy' ;;
   man) needs=$man ;;
   test) needs=$test_needs wants=$test_wants ;;
-  full) needs="$test_needs perl" wants=$test_wants ;;
+  full) needs="$test_needs perl libclang" wants=$test_wants ;;
   fuzz) needs=$fuzz ;;
   bench) needs=$bench ;;
   counts) needs=$counts ;;
@@ -79,6 +79,16 @@ openssl_headers_are_there() {
   [ -n "${OPENSSL_DIR:-}" ] || pkg-config --atleast-version=3.0 openssl 2>/dev/null
 }
 
+# bindgen, which AWS-LC's crate is built with, asks llvm-config, and looks into these directories.
+libclang_is_there() {
+  for place in /usr/lib/llvm-*/lib /usr/lib*/llvm*/lib* /usr/lib* /usr/lib/*-linux-*; do
+    for file in "$place"/libclang.so* "$place"/libclang-[0-9]*.so*; do
+      [ ! -e "$file" ] || return 0
+    done
+  done
+  return 1
+}
+
 at_least() { # version, minimum: compares two numbers of each
   [ -n "$1" ] || return 1
   major=${1%%.*} rest=${1#*.}
@@ -105,6 +115,7 @@ present() {
     glib-headers) pkg-config --exists glib-2.0 2>/dev/null ;;
     libuv-headers) pkg-config --exists libuv 2>/dev/null ;;
     boost-headers) printf '#include <boost/version.hpp>\nint main(void) { return 0; }\n' | compiles ;;
+    libclang) have llvm-config || libclang_is_there ;;
     testssl) have testssl || have testssl.sh ;;
     perl) perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null ;; # OpenSSL's own build asks for these
     *) have "$1" ;;
@@ -129,6 +140,7 @@ describe() {
     glib-headers) echo 'the development files of GLib' ;;
     libuv-headers) echo 'the development files of libuv' ;;
     boost-headers) echo 'the header files of Boost' ;;
+    libclang) echo 'the library of Clang (libclang)' ;;
     testssl) echo 'testssl.sh' ;;
     perl) echo 'Perl with its core modules (perl)' ;;
     *) echo "$1" ;;
@@ -189,6 +201,9 @@ package() { # manager, item
     apk:boost-headers) echo boost-dev ;;
     dnf:boost-headers) echo boost-devel ;;
     zypper:boost-headers) echo libboost_headers-devel ;;
+    apt-get:libclang) echo libclang1 ;;
+    dnf:libclang) echo clang-libs ;;
+    apk:libclang) echo clang-libclang ;;
     dnf:testssl) echo testssl ;;
     *:testssl) echo testssl.sh ;;
     apt-get:gnutls-cli) echo gnutls-bin ;;

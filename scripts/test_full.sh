@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What takes too long for every push: all tests on a vendored OpenSSL, the C programs many times over, the oldest Rust
-# that Cargo.toml promises, programs and libraries of different releases, the fuzzers, cargo-c, and the packages in a fresh
-# Debian.
+# What takes too long for every push: all tests on a vendored OpenSSL and on AWS-LC, the C programs many times over, the
+# oldest Rust that Cargo.toml promises, programs and libraries of different releases, the fuzzers, cargo-c, and the packages
+# in a fresh Debian.
 #
 #   scripts/test_full.sh            REPEAT=n: how often CTest runs (5); FUZZ=n: seconds for each fuzzer (600)
 set -euo pipefail
@@ -40,6 +40,7 @@ unless_left_out() { # script, arguments
 
 part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --repeat "${REPEAT:-5}"
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
+part 'AWS-LC' bash scripts/test.sh --features aws-lc
 part 'Every C program under ThreadSanitizer' unless_left_out scripts/tsan.sh --all
 part 'Fuzzers' unless_left_out scripts/fuzz.sh "${FUZZ:-600}"
 part 'The oldest Rust' check_oldest_rust

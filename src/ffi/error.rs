@@ -203,9 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn the_version_names_this_release_and_the_loaded_openssl() {
+    fn the_version_names_this_release_and_the_loaded_library() {
         let version = text(tlsloop_version());
-        let expected = format!("{} (OpenSSL 3.", env!("CARGO_PKG_VERSION"));
+        let library = if cfg!(feature = "aws-lc") { "AWS-LC 1." } else { "OpenSSL 3." };
+        let expected = format!("{} ({library}", env!("CARGO_PKG_VERSION"));
         assert!(version.starts_with(&expected), "{version}");
         assert!(version.ends_with(')'), "{version}");
         assert_eq!(tlsloop_version(), tlsloop_version(), "one string for the whole life");

@@ -8,8 +8,13 @@
 #[cfg(any(test, feature = "fuzzing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
 mod authority;
+#[cfg(feature = "aws-lc")]
+mod awslc;
 mod bio;
+#[cfg(not(feature = "aws-lc"))]
+mod bound;
 mod ctx;
+#[cfg(not(feature = "aws-lc"))]
 mod decl;
 mod handle;
 mod hello;
@@ -30,10 +35,13 @@ mod verify;
 mod x509;
 
 use std::ffi::CStr;
-use std::ptr;
 use std::sync::Once;
 
 use openssl_sys as ffi;
+
+// What OpenSSL has and openssl-sys does not declare, or what AWS-LC has instead of it: the same names either way.
+#[cfg(feature = "aws-lc")]
+use awslc as decl;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use authority::{Issued, Wish};
@@ -106,22 +114,17 @@ pub(crate) fn drain_errors() -> String {
 }
 
 /// OpenSSL's own words for one error code; the number where it has none.
-fn reason_of(code: std::ffi::c_ulong) -> String {
+fn reason_of(code: decl::ErrorCode) -> String {
     // SAFETY: looks the code up in tables that live as long as the library; NULL when unknown.
     let reason = unsafe { ffi::ERR_reason_error_string(code) };
     if reason.is_null() {
         return format!("OpenSSL error {code:#x}");
     }
     // SAFETY: not NULL, so a NUL-terminated string of the library's tables.
-    unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned()
+    decl::words(unsafe { CStr::from_ptr(reason) })
 }
 
 /// Version text of the library that is really loaded, "OpenSSL 3.0.19 27 Jan 2026".
 pub(crate) fn version() -> &'static CStr {
-    // SAFETY: a static string of the library.
-    unsafe {
-        let text = ffi::OpenSSL_version(ffi::OPENSSL_VERSION);
-        debug_assert!(!ptr::eq(text, ptr::null()));
-        CStr::from_ptr(text)
-    }
+    decl::version()
 }

@@ -102,3 +102,5 @@ struct record policy_failure(struct fixture *f, unsigned n)
     pthread_mutex_unlock(&mutex);
     return failure;
 }
+
+bool policy_on_aws_lc(void) { return strstr(tlsloop_version(), "(AWS-LC ") != NULL; }

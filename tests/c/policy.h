@@ -22,6 +22,9 @@ tlsloop_info policy_info(struct fixture *f, unsigned n);
 /* Waits until n + 1 handshakes have failed, and gives the last: its code, and the reason that the host was told. */
 struct record policy_failure(struct fixture *f, unsigned n);
 
+/* Whether the library has AWS-LC inside (feature aws-lc). What differs then, the README names. */
+bool policy_on_aws_lc(void);
+
 /* Whether a line of the logs of this program's servers has the part. */
 bool policy_logged(const char *part);
 void policy_forget_log(void);

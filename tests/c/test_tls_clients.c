@@ -192,7 +192,8 @@ static void l38_why_a_client_is_refused(void)
     } cases[] = {
         { keys_make((struct identity_spec){ .issuer = root, .expired = 1 }), SSL_AD_CERTIFICATE_EXPIRED,
           "certificate has expired" },
-        { keys_make((struct identity_spec){ .issuer = root, .not_yet = 1 }), SSL_AD_BAD_CERTIFICATE, "not yet valid" },
+        { keys_make((struct identity_spec){ .issuer = root, .not_yet = 1 }),
+          policy_on_aws_lc() ? SSL_AD_CERTIFICATE_EXPIRED : SSL_AD_BAD_CERTIFICATE, "not yet valid" },
         { keys_make((struct identity_spec){ .issuer = &other }), SSL_AD_UNKNOWN_CA, "unable to get local issuer" },
         { keys_make((struct identity_spec){ .issuer = &middle }), SSL_AD_UNKNOWN_CA, "unable to get local issuer" },
         { keys_make((struct identity_spec){ .issuer = root, .usage = "serverAuth" }), SSL_AD_UNSUPPORTED_CERTIFICATE,

@@ -109,7 +109,8 @@ static void a_client_gets_what_it_can_take(void)
     tlsloop_tls *tls = policy_new();
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) add(tls, all[i]);
     struct fixture *f = policy_serve(tls);
-    static const char *const words[] = { "no shared cipher", "no suitable signature algorithm" };
+    const char *words[] = { "no shared cipher", "no suitable signature algorithm" };
+    if (policy_on_aws_lc()) words[0] = words[1]; /* it looks at the suite first, and then finds no signature */
     for (size_t i = 0; i < 2; i++) {
         const int version = versions[i];
         visit(f, (struct visitor){ .server_name = "www.a.example", .version = version }, &exact);
@@ -193,7 +194,9 @@ static void a_chain(void)
         visit(f, v, &memory);
         v.server_name = "bare.example";
         visitor_refused(f->port, v);
-        CHECK_HAS(policy_failure(f, (unsigned)i).why, "alert unknown ca"); /* the host learns it, too */
+        /* The host learns it, too. In TLS 1.3 OpenSSL's client says it unencrypted, which AWS-LC does not read. */
+        bool unread = policy_on_aws_lc() && versions[i] == TLS1_3_VERSION;
+        CHECK_HAS(policy_failure(f, (unsigned)i).why, unread ? "decryption failed" : "alert unknown ca");
     }
     fixture_stop(f);
 }

@@ -34,7 +34,7 @@ expected() { # library directory
     "$1/pkgconfig/tlsloop.pc" "$1/cmake/tlsloop/tlsloopConfig.cmake" "$1/cmake/tlsloop/tlsloopConfigVersion.cmake" \
     share/doc/tlsloop/{README.md,CHANGELOG.md,LICENSE-MIT,LICENSE-APACHE} \
     share/doc/tlsloop/gdb/tlsloop.py
-  [[ $features == *vendored* ]] || printf '%s\n' "$1/libtlsloop.a"
+  [[ $features == *vendored* || $features == *aws-lc* ]] || printf '%s\n' "$1/libtlsloop.a"
   (cd c_examples && printf 'share/doc/tlsloop/examples/%s\n' *.c)
   find docs -maxdepth 1 \( -name '*.md' -o -name '*.svg' \) -printf 'share/doc/tlsloop/%p\n'
   [[ -d $work/man ]] || bash scripts/man.sh "$work/man"

@@ -33,10 +33,10 @@ impl ServerContext {
         };
         let demand = demand(settings)?;
         let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings)?))?;
-        first.install(&mut ctx)?;
         if !others.is_empty() {
             ctx.choose_by_hello();
         }
+        first.install(&mut ctx)?;
         ctx.acknowledge_names();
         ctx.bind_tickets_to_names();
         ctx.staple();
@@ -156,9 +156,13 @@ impl Hooks for ServerHooks {
         let sets = [exact, wildcard, &[0], &self.siblings];
         let mut sets = sets.into_iter().filter(|set| !set.is_empty());
         let best = sets.clone().next().unwrap_or(&[0]);
+        let fitting = |set: &[usize]| {
+            let fit: Vec<usize> = set.iter().copied().filter(|&place| self.takes(hello, place)).collect();
+            (!fit.is_empty()).then_some(fit)
+        };
         // If the client takes none, the handshake fails with the best, in OpenSSL's words.
-        let set = sets.find(|set| set.iter().any(|&place| self.takes(hello, place))).unwrap_or(best);
-        if set == [0] {
+        let set = sets.find_map(fitting).unwrap_or_else(|| best.to_vec());
+        if set == [0] && hello.shows(&self.identities[0].leaf) {
             return true;
         }
         // Of several kinds OpenSSL picks by the order of signatures and suites: ECDSA before RSA.

@@ -5,32 +5,13 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
+use super::decl::testing;
 use super::handle::{Cert, Crl, Key, MemBio, OcspBasic, OcspResponse};
 use super::issue::{SubjectName, alt_names, extend, random_serial, yes};
 use super::x509::KeyKind;
-use super::{clear_errors, init};
+use super::{clear_errors, decl, init};
 
 const DAY: c_long = 24 * 60 * 60;
-
-unsafe extern "C" {
-    fn OCSP_basic_add1_status(
-        basic: *mut ffi::OCSP_BASICRESP,
-        id: *mut ffi::OCSP_CERTID,
-        status: c_int,
-        reason: c_int,
-        revoked: *mut ffi::ASN1_TIME,
-        this_update: *mut ffi::ASN1_TIME,
-        next_update: *mut ffi::ASN1_TIME,
-    ) -> *mut c_void;
-    fn OCSP_basic_sign(
-        basic: *mut ffi::OCSP_BASICRESP,
-        signer: *mut ffi::X509,
-        key: *mut ffi::EVP_PKEY,
-        digest: *const ffi::EVP_MD,
-        certs: *mut ffi::stack_st_X509,
-        flags: std::ffi::c_ulong,
-    ) -> c_int;
-}
 
 /// A certificate with its key, and that of its issuer.
 pub(crate) struct Issued {
@@ -58,14 +39,10 @@ impl Default for Wish<'_> {
 /// A key of the kind.
 fn new_key(kind: KeyKind) -> Key {
     init();
-    let none = ptr::null_mut();
-    // SAFETY: the arguments that EVP_PKEY_Q_keygen(3) asks for by the kind; the answer is new.
-    let key = unsafe {
-        match kind {
-            KeyKind::Rsa => ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"RSA".as_ptr(), 2048_usize),
-            KeyKind::EdDsa => ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"ED25519".as_ptr()),
-            _ => ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()),
-        }
+    let key = match kind {
+        KeyKind::Rsa => testing::new_rsa_key(2048),
+        KeyKind::EdDsa => testing::new_ed25519_key(),
+        _ => decl::new_p256_key(),
     };
     // SAFETY: new, and owned by nobody else.
     unsafe { Key::own(key) }.unwrap()
@@ -85,7 +62,7 @@ fn draft(wish: Wish<'_>, key: &Key) -> Cert {
         let (name, text) = (ffi::X509_get_subject_name(x), wish.common_name);
         let len = text.len() as c_int;
         let (kind, at) = (ffi::NID_commonName, text.as_ptr());
-        yes(ffi::X509_NAME_add_entry_by_NID(name, kind, ffi::MBSTRING_UTF8, at, len, -1, 0)).unwrap();
+        yes(decl::X509_NAME_add_entry_by_NID(name, kind, ffi::MBSTRING_UTF8, at, len, -1, 0)).unwrap();
         cert
     }
 }
@@ -124,11 +101,8 @@ impl Issued {
 
     /// A leaf whose key nobody should use any more.
     pub(crate) fn issue_weak(&self) -> Issued {
-        // SAFETY: the arguments that EVP_PKEY_Q_keygen(3) asks for; the answer is new.
-        let key = unsafe {
-            let none = ptr::null_mut();
-            Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"RSA".as_ptr(), 1024_usize)).unwrap()
-        };
+        // SAFETY: new, and owned by nobody else.
+        let key = unsafe { Key::own(testing::new_rsa_key(1024)).unwrap() };
         let cert = draft(Wish::default(), &key);
         sign(&cert, &self.cert, &self.key);
         Issued { cert, key, issuer: Some(self.cert.clone()) }
@@ -202,9 +176,9 @@ impl Issued {
             let id = ffi::OCSP_cert_to_id(ptr::null(), leaf.cert.as_ptr(), self.cert.as_ptr());
             let (since, until) = (time(-DAY), time(until));
             let (bare, none) = (basic.as_ptr(), ptr::null_mut());
-            assert!(!OCSP_basic_add1_status(bare, id, 0, 0, none, since, until).is_null());
+            assert!(!testing::OCSP_basic_add1_status(bare, id, 0, 0, none, since, until).is_null());
             let (cert, key) = (self.cert.as_ptr(), self.key.as_ptr());
-            yes(OCSP_basic_sign(bare, cert, key, ffi::EVP_sha256(), ptr::null_mut(), 0)).unwrap();
+            yes(testing::OCSP_basic_sign(bare, cert, key, ffi::EVP_sha256(), ptr::null_mut(), 0)).unwrap();
             let response = OcspResponse::own(ffi::OCSP_response_create(0, bare)).unwrap();
             ffi::OCSP_CERTID_free(id);
             ffi::ASN1_TIME_free(since);

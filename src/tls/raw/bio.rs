@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use openssl_sys as ffi;
 
-use super::{clear_errors, drain_errors};
+use super::{clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
 
 /// Ciphertext in and out. `None`: nothing for now.
@@ -66,10 +66,10 @@ fn method() -> Result<&'static Method> {
     // SAFETY: the table is new and not shared yet; the functions have the types that it asks for.
     let method = METHOD.get_or_init(|| unsafe {
         let table = NonNull::new(ffi::BIO_meth_new(ffi::BIO_TYPE_NONE, c"tlsloop".as_ptr()))?;
-        ffi::BIO_meth_set_write__fixed_rust(table.as_ptr(), Some(write));
-        ffi::BIO_meth_set_read__fixed_rust(table.as_ptr(), Some(read));
-        ffi::BIO_meth_set_ctrl__fixed_rust(table.as_ptr(), Some(ctrl));
-        ffi::BIO_meth_set_create__fixed_rust(table.as_ptr(), Some(create));
+        decl::BIO_meth_set_write(table.as_ptr(), Some(write));
+        decl::BIO_meth_set_read(table.as_ptr(), Some(read));
+        decl::BIO_meth_set_ctrl(table.as_ptr(), Some(ctrl));
+        decl::BIO_meth_set_create(table.as_ptr(), Some(create));
         Some(Method(table))
     });
     method.as_ref().ok_or_else(|| Error::tls("a BIO method cannot be made", drain_errors()))

@@ -94,7 +94,7 @@ impl SslCtx {
         let options = ffi::SSL_OP_NO_RENEGOTIATION
             | ffi::SSL_OP_NO_COMPRESSION
             | ffi::SSL_OP_CIPHER_SERVER_PREFERENCE
-            | ffi::SSL_OP_PRIORITIZE_CHACHA;
+            | decl::SSL_OP_PRIORITIZE_CHACHA;
         // A server keeps no session: its tickets hold them. A client keeps its own, by host and port.
         let cache = match side {
             Side::Server => ffi::SSL_SESS_CACHE_OFF,
@@ -103,12 +103,12 @@ impl SslCtx {
         // SAFETY: a live context that is not shared yet; each call sets a number or a flag.
         unsafe {
             let ctx = self.as_ptr();
-            ffi::SSL_CTX_set_mode(ctx, mode);
-            ffi::SSL_CTX_set_options(ctx, options);
+            decl::SSL_CTX_set_mode(ctx, mode);
+            decl::SSL_CTX_set_options(ctx, options);
             ffi::SSL_CTX_set_session_cache_mode(ctx, cache);
             ffi::SSL_CTX_set_num_tickets(ctx, 1);
-            ffi::SSL_CTX_set_max_early_data(ctx, 0);
-            ffi::SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
+            decl::SSL_CTX_set_max_early_data(ctx, 0);
+            decl::SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
         }
         self.set_versions(ffi::TLS1_2_VERSION, ffi::TLS1_3_VERSION)?;
         self.set_cipher_list(TLS12_CIPHERS)?;
@@ -128,8 +128,8 @@ impl SslCtx {
         clear_errors();
         // SAFETY: a live context that is not shared yet.
         let done = unsafe {
-            ffi::SSL_CTX_set_min_proto_version(self.as_ptr(), min) == 1
-                && ffi::SSL_CTX_set_max_proto_version(self.as_ptr(), max) == 1
+            decl::SSL_CTX_set_min_proto_version(self.as_ptr(), min) == 1
+                && decl::SSL_CTX_set_max_proto_version(self.as_ptr(), max) == 1
         };
         ok(done, "the TLS versions")
     }
@@ -139,7 +139,7 @@ impl SslCtx {
         let text = c_text(list)?;
         clear_errors();
         // SAFETY: a live context that is not shared yet, and a C string that OpenSSL copies.
-        ok(unsafe { ffi::SSL_CTX_set_cipher_list(self.as_ptr(), text.as_ptr()) } == 1, list)
+        ok(unsafe { decl::SSL_CTX_set_cipher_list(self.as_ptr(), text.as_ptr()) } == 1, list)
     }
 
     /// The suites of TLS 1.3. Unknown names are an error in some versions of OpenSSL and skipped in others.
@@ -212,7 +212,7 @@ impl SslCtx {
             Demand::Required => ffi::SSL_VERIFY_PEER | ffi::SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
         };
         // SAFETY: a live context that is not shared yet.
-        unsafe { ffi::SSL_CTX_set_verify(self.as_ptr(), mode, None) }
+        unsafe { decl::SSL_CTX_set_verify(self.as_ptr(), mode, None) }
     }
 
     /// A session made under other `facts` than these is not resumed.

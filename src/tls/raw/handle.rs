@@ -121,7 +121,7 @@ unsafe fn free_chain(chain: *mut ffi::stack_st_X509) {
         unsafe { ffi::X509_free(cert.cast()) }
     }
     // SAFETY: as promised by the caller; a typed stack is an OPENSSL_STACK by OpenSSL's own macros.
-    unsafe { ffi::OPENSSL_sk_pop_free(chain.cast(), Some(free_one)) }
+    unsafe { decl::OPENSSL_sk_pop_free(chain.cast(), Some(free_one)) }
 }
 
 impl Chain {
@@ -135,7 +135,7 @@ impl Chain {
     pub(crate) fn push(&mut self, cert: Cert) -> Result<()> {
         // SAFETY: both are alive; the stack takes over the reference, which `forget` gives up.
         let count = unsafe { ffi::OPENSSL_sk_push(self.as_ptr().cast(), cert.as_ptr().cast()) };
-        if count <= 0 {
+        if count < 1 {
             return Err(no_memory("a certificate chain"));
         }
         std::mem::forget(cert);
@@ -148,7 +148,7 @@ impl MemBio {
     pub(super) fn over<T>(bytes: &[u8], read: impl FnOnce(&MemBio) -> Result<T>) -> Result<T> {
         let len = i32::try_from(bytes.len()).map_err(|_| Error::invalid("more than 2 GiB of PEM"))?;
         // SAFETY: `bytes` outlives the object, which is dropped at the end of this function.
-        let bio = unsafe { MemBio::own(ffi::BIO_new_mem_buf(bytes.as_ptr().cast(), len)) };
+        let bio = unsafe { MemBio::own(decl::BIO_new_mem_buf(bytes.as_ptr().cast(), len)) };
         let bio = bio.ok_or_else(|| no_memory("a memory BIO"))?;
         read(&bio)
     }

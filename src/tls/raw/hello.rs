@@ -11,8 +11,6 @@ use super::{SslCtx, clear_errors, contain, decl, hooks};
 
 /// SSL_check_chain(3): the peer takes signature and parameters of the certificate.
 const CERT_PKEY_VALID: c_int = 0x1;
-const NID_AUTH_RSA: c_int = 1046;
-const NID_AUTH_ECDSA: c_int = 1047;
 
 /// A handshake at the moment when its certificate is picked. Lives only inside [`hooks::Hooks::choose`].
 pub(crate) struct Hello {
@@ -44,19 +42,18 @@ impl Hello {
             return true;
         }
         let wanted = match kind {
-            KeyKind::Rsa | KeyKind::RsaPss => NID_AUTH_RSA,
-            KeyKind::Ecdsa | KeyKind::EdDsa => NID_AUTH_ECDSA,
+            KeyKind::Rsa | KeyKind::RsaPss => decl::NID_AUTH_RSA,
+            KeyKind::Ecdsa | KeyKind::EdDsa => decl::NID_AUTH_ECDSA,
             KeyKind::Newer => return false,
         };
-        // SAFETY: the list belongs to the connection, or is NULL, of which the count is -1; `i` is below
-        // the count.
-        unsafe {
-            let suites = decl::SSL_get_client_ciphers(self.ssl);
-            (0..ffi::OPENSSL_sk_num(suites.cast())).any(|i| {
-                let suite = ffi::OPENSSL_sk_value(suites.cast(), i).cast::<ffi::SSL_CIPHER>();
-                decl::SSL_CIPHER_get_auth_nid(suite) == wanted
-            })
-        }
+        // SAFETY: a live connection in the callback that picks its certificate.
+        unsafe { decl::offers_suites_of(self.ssl, wanted) }
+    }
+
+    /// Whether the connection would show this certificate as things are.
+    pub(crate) fn shows(&self, leaf: &Cert) -> bool {
+        // SAFETY: a live connection; the certificate is only named, not looked into.
+        unsafe { ptr::eq(ffi::SSL_get_certificate(self.ssl), leaf.as_ptr()) }
     }
 
     /// Forgets the certificates that the connection would show.
@@ -86,7 +83,7 @@ impl SslCtx {
     /// Tells clients that their server name was understood, and writes it into their sessions.
     pub(crate) fn acknowledge_names(&mut self) {
         // SAFETY: a live context that is not shared yet, and a function that takes no data.
-        unsafe { ffi::SSL_CTX_set_tlsext_servername_callback__fixed_rust(self.as_ptr(), Some(named)) };
+        unsafe { decl::SSL_CTX_set_tlsext_servername_callback(self.as_ptr(), Some(named)) };
     }
 
     /// Refuses a client that offers no list of protocols at all; one whose list has none of ours is
@@ -100,7 +97,7 @@ impl SslCtx {
     pub(crate) fn choose_alpn(&mut self) {
         // SAFETY: a live context that is not shared yet, and a function that takes no data.
         unsafe {
-            ffi::SSL_CTX_set_alpn_select_cb__fixed_rust(self.as_ptr(), Some(alpn), ptr::null_mut());
+            decl::SSL_CTX_set_alpn_select_cb(self.as_ptr(), Some(alpn), ptr::null_mut());
         }
     }
 }
@@ -117,7 +114,7 @@ unsafe extern "C" fn choose(ssl: *mut ffi::SSL, _: *mut c_void) -> c_int {
 
 /// # Safety
 /// Called by OpenSSL in a handshake of a live connection.
-unsafe extern "C" fn named(ssl: *mut ffi::SSL, _: *mut c_int, _: *mut c_void) -> c_int {
+pub(super) unsafe extern "C" fn named(ssl: *mut ffi::SSL, _: *mut c_int, _: *mut c_void) -> c_int {
     match (Hello { ssl }).server_name() {
         Some(_) => ffi::SSL_TLSEXT_ERR_OK,
         None => ffi::SSL_TLSEXT_ERR_NOACK,
@@ -130,8 +127,6 @@ unsafe extern "C" fn has_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_v
     /// RFC 7301 3.1 and 3.2.
     const ALPN: std::ffi::c_uint = 16;
     const NO_APPLICATION_PROTOCOL: c_int = 120;
-    const ERR_LIB_SSL: c_int = 20;
-    const SSL_R_NO_APPLICATION_PROTOCOL: c_int = 235;
     let (mut start, mut len) = (ptr::null(), 0);
     // SAFETY: a live connection in the callback that may look at its ClientHello; two places for the
     // answer, which is not used further.
@@ -142,8 +137,7 @@ unsafe extern "C" fn has_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_v
             // SAFETY: OpenSSL's place for the alert that it is to send; the thread's queue, and no text to format.
             unsafe {
                 *alert = NO_APPLICATION_PROTOCOL;
-                ffi::ERR_new();
-                ffi::ERR_set_error(ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, ptr::null());
+                decl::put_ssl_error(decl::SSL_R_NO_APPLICATION_PROTOCOL);
             }
             ffi::SSL_CLIENT_HELLO_ERROR
         }

@@ -4,16 +4,15 @@
 //! connection. The functions that OpenSSL is given stand beside the setting that they serve.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use openssl_sys as ffi;
 
-use super::contain;
 use super::handle::Session;
 use super::hello::Hello;
 use super::sessions::PeerKey;
 use super::tickets::TicketKey;
+use super::{contain, decl};
 
 /// What a context is asked while handshakes run. Several threads may ask at once.
 pub(crate) trait Hooks: Send + Sync {
@@ -67,7 +66,7 @@ fn index() -> c_int {
     *INDEX.get_or_init(|| {
         super::init();
         // SAFETY: registers a function that lives as long as the process (the library stays mapped).
-        unsafe { ffi::SSL_CTX_get_ex_new_index(0, ptr::null_mut(), None, None, Some(free_hooks)) }
+        unsafe { decl::SSL_CTX_get_ex_new_index(free_hooks) }
     })
 }
 

@@ -28,16 +28,8 @@ impl Ssl {
 
     /// The group of the key exchange, "x25519"; "" where there was none.
     pub(crate) fn group_name(&self) -> String {
-        /// SSL_get_negotiated_group(3), a macro in C.
-        const GET_NEGOTIATED_GROUP: std::ffi::c_int = 134;
         // SAFETY: a live connection; the name belongs to its context and is copied at once.
-        unsafe {
-            let group = ffi::SSL_ctrl(self.as_ptr(), GET_NEGOTIATED_GROUP, 0, ptr::null_mut());
-            match std::ffi::c_int::try_from(group) {
-                Ok(group) if group > 0 => owned(decl::SSL_group_to_name(self.as_ptr(), group)),
-                _ => String::new(),
-            }
-        }
+        unsafe { owned(decl::group_name(self.as_ptr())) }
     }
 
     /// The protocol that ALPN chose; empty where there was none.
@@ -67,7 +59,7 @@ impl Ssl {
     /// The certificate that the peer showed, now or in the session that was resumed.
     pub(crate) fn peer_certificate(&self) -> Option<PeerCertificate> {
         // SAFETY: a live connection; the answer is one reference of our own, or NULL.
-        let cert = unsafe { Cert::own(ffi::SSL_get1_peer_certificate(self.as_ptr())) };
+        let cert = unsafe { Cert::own(decl::SSL_get1_peer_certificate(self.as_ptr())) };
         clear_errors();
         cert.map(|cert| PeerCertificate { cert })
     }

@@ -7,7 +7,7 @@ use std::ptr;
 use openssl_sys as ffi;
 
 use super::handle::{Cert, Key, no_memory};
-use super::{clear_errors, drain_errors, init};
+use super::{clear_errors, decl, drain_errors, init};
 use crate::error::{Error, Result};
 
 const DAY: std::ffi::c_long = 24 * 60 * 60;
@@ -38,12 +38,8 @@ pub(crate) enum SubjectName {
 pub(crate) fn self_signed(names: &[SubjectName]) -> Result<(Cert, Key)> {
     init();
     clear_errors();
-    // SAFETY: the default library context and properties; the curve's name follows as "EC" asks for
-    // (EVP_PKEY_Q_keygen(3)); the answer is new.
-    let key = unsafe {
-        let none = ptr::null_mut();
-        Key::own(ffi::EVP_PKEY_Q_keygen(none, ptr::null(), c"EC".as_ptr(), c"P-256".as_ptr()))
-    };
+    // SAFETY: the answer is new, or NULL.
+    let key = unsafe { Key::own(decl::new_p256_key()) };
     let key = key.ok_or_else(|| Error::tls("a key on P-256", drain_errors()))?;
     // SAFETY: a new certificate, owned by nobody yet.
     let cert = unsafe { Cert::own(ffi::X509_new()) }.ok_or_else(|| no_memory("a certificate"))?;
@@ -67,7 +63,7 @@ fn fill(cert: &Cert, key: &Key, names: &[SubjectName]) -> Option<()> {
         let text = common_name(names);
         let len = c_int::try_from(text.len()).ok()?;
         let utf8 = ffi::MBSTRING_UTF8;
-        yes(ffi::X509_NAME_add_entry_by_NID(name, ffi::NID_commonName, utf8, text.as_ptr(), len, -1, 0))?;
+        yes(decl::X509_NAME_add_entry_by_NID(name, ffi::NID_commonName, utf8, text.as_ptr(), len, -1, 0))?;
         yes(ffi::X509_set_issuer_name(x, name))?;
     }
     extend(cert, ffi::NID_basic_constraints, true, &NOT_A_CA)?;

@@ -4,16 +4,8 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
+use super::decl::testing;
 use super::{Ssl, clear_errors, drain_errors};
-
-unsafe extern "C" {
-    fn BIO_new_bio_pair(
-        one: *mut *mut ffi::BIO,
-        room_one: usize,
-        two: *mut *mut ffi::BIO,
-        room_two: usize,
-    ) -> std::ffi::c_int;
-}
 
 /// More turns than any handshake takes.
 const ROUNDS: usize = 100;
@@ -31,7 +23,7 @@ impl Pair {
         // SAFETY: two places to write to; 0 asks for the default room. Each connection takes over both
         // references to its end (SSL_set_bio(3): one object for reading and writing costs one).
         unsafe {
-            assert_eq!(BIO_new_bio_pair(&mut one, 0, &mut two, 0), 1);
+            assert_eq!(testing::BIO_new_bio_pair(&mut one, 0, &mut two, 0), 1);
             ffi::SSL_set_bio(server.as_ptr(), one, one);
             ffi::SSL_set_bio(client.as_ptr(), two, two);
         }
@@ -40,14 +32,9 @@ impl Pair {
 
     /// The client can verify these signatures only, "RSA-PSS+SHA256".
     pub(crate) fn limit_signatures(&self, list: &str) {
-        /// SSL_set1_sigalgs_list(3), a macro in C.
-        const SET_SIGALGS_LIST: std::ffi::c_int = 98;
         let text = std::ffi::CString::new(list).unwrap();
-        // SAFETY: a live connection before its handshake, and a C string that OpenSSL copies.
-        let done = unsafe {
-            let at = text.as_ptr().cast_mut().cast();
-            ffi::SSL_ctrl(self.client.as_ptr(), SET_SIGALGS_LIST, 0, at)
-        };
+        // SAFETY: a live connection before its handshake.
+        let done = unsafe { testing::limit_signatures(self.client.as_ptr(), &text) };
         assert_eq!(done, 1, "{list}");
     }
 
@@ -60,10 +47,10 @@ impl Pair {
 
     /// The OCSP response that the client was sent.
     pub(crate) fn staple(&self) -> Option<Vec<u8>> {
-        let mut start = ptr::null_mut();
+        let mut start: *mut u8 = ptr::null_mut();
         // SAFETY: a live connection, which owns the response; it is copied at once.
         unsafe {
-            let len = ffi::SSL_get_tlsext_status_ocsp_resp(self.client.as_ptr(), &mut start);
+            let len = ffi::SSL_get_tlsext_status_ocsp_resp(self.client.as_ptr(), (&raw mut start).cast());
             let len = usize::try_from(len).ok()?;
             (!start.is_null()).then(|| std::slice::from_raw_parts(start, len).to_vec())
         }
@@ -71,16 +58,10 @@ impl Pair {
 
     /// Lets the client, which refuses for itself, ask for a second handshake of TLS 1.2. The error has
     /// the client's words.
+    #[cfg(not(feature = "aws-lc"))]
     pub(crate) fn renegotiate(&self) -> Result<(), String> {
-        unsafe extern "C" {
-            fn SSL_clear_options(ssl: *mut ffi::SSL, options: u64) -> u64;
-            fn SSL_renegotiate(ssl: *mut ffi::SSL) -> std::ffi::c_int;
-        }
         // SAFETY: a live connection after its handshake.
-        unsafe {
-            SSL_clear_options(self.client.as_ptr(), ffi::SSL_OP_NO_RENEGOTIATION);
-            assert_eq!(SSL_renegotiate(self.client.as_ptr()), 1);
-        }
+        assert_eq!(unsafe { testing::renegotiate(self.client.as_ptr()) }, 1);
         for _ in 0..ROUNDS {
             if step("client", &self.client)? {
                 return Ok(());

@@ -106,6 +106,6 @@ unsafe fn hand_over(ssl: *mut ffi::SSL, der: &[u8]) -> bool {
             return false;
         }
         ptr::copy_nonoverlapping(der.as_ptr(), copy, der.len());
-        ffi::SSL_set_tlsext_status_ocsp_resp(ssl, copy, len) == 1
+        decl::SSL_set_tlsext_status_ocsp_resp(ssl, copy, len) == 1
     }
 }

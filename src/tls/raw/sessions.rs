@@ -1,7 +1,6 @@
 //! What a client keeps of a connection so that the next one to the same server is shorter.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::ptr;
 use std::sync::OnceLock;
 
 use openssl_sys as ffi;
@@ -83,7 +82,7 @@ fn index() -> c_int {
     *INDEX.get_or_init(|| {
         init();
         // SAFETY: registers a function that lives as long as the process (the library stays mapped).
-        unsafe { ffi::SSL_get_ex_new_index(0, ptr::null_mut(), None, None, Some(free_key)) }
+        unsafe { decl::SSL_get_ex_new_index(free_key) }
     })
 }
 

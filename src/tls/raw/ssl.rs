@@ -1,7 +1,7 @@
 //! One TLS connection of OpenSSL's: clear the error queue, call, translate.
 
-use std::ffi::{CStr, c_int};
-use std::ptr::{self, NonNull};
+use std::ffi::c_int;
+use std::ptr::NonNull;
 
 use openssl_sys as ffi;
 
@@ -87,20 +87,8 @@ impl Ssl {
     /// Whether the buffers for records stay when they are empty. If not, they are given back at once; those that hold a part
     /// of a record, when OpenSSL is done with it.
     pub(crate) fn keep_buffers(&mut self, keep: bool) {
-        let ssl = self.as_ptr();
-        let mode = ffi::SSL_MODE_RELEASE_BUFFERS;
-        // SAFETY: `ssl` is alive; SSL_set_mode(3) and SSL_clear_mode(3) are these two controls. Buffers are freed only when
-        // no byte of a record is in them: OpenSSL before 3.0.14 does not see that for itself (CVE-2024-4741).
-        unsafe {
-            if keep {
-                ffi::SSL_ctrl(ssl, SSL_CTRL_CLEAR_MODE, mode, ptr::null_mut());
-                return;
-            }
-            ffi::SSL_ctrl(ssl, SSL_CTRL_MODE, mode, ptr::null_mut());
-            if ffi::SSL_pending(ssl) == 0 && CStr::from_ptr(decl::SSL_rstate_string(ssl)) == c"RH" {
-                decl::SSL_free_buffers(ssl);
-            }
-        }
+        // SAFETY: a live connection.
+        unsafe { decl::keep_buffers(self.as_ptr(), keep) }
     }
 
     fn step(&mut self, transport: &mut dyn Transport, call: impl FnOnce(*mut ffi::SSL) -> c_int) -> Answer {
@@ -134,7 +122,8 @@ impl Ssl {
         // The handshake's own words come last: below them may stand those of a signature that did not fit.
         // SAFETY: touches only the calling thread's error queue.
         let code = unsafe { ffi::ERR_peek_last_error() };
-        let refused = ffi::ERR_GET_LIB(code) == ERR_LIB_SSL && ffi::ERR_GET_REASON(code) == CERTIFICATE_VERIFY_FAILED;
+        let refused = ffi::ERR_GET_LIB(code) == decl::ERR_LIB_SSL
+            && ffi::ERR_GET_REASON(code) == decl::SSL_R_CERTIFICATE_VERIFY_FAILED;
         let words = drain_errors();
         if verdict != ffi::X509_V_OK && refused {
             return Error::new(
@@ -152,11 +141,3 @@ impl Drop for Ssl {
         unsafe { ffi::SSL_free(self.as_ptr()) }
     }
 }
-
-const SSL_CTRL_MODE: c_int = 33;
-const SSL_CTRL_CLEAR_MODE: c_int = 78;
-
-/// The part of OpenSSL that speaks of TLS.
-const ERR_LIB_SSL: c_int = 20;
-/// SSL_R_CERTIFICATE_VERIFY_FAILED.
-const CERTIFICATE_VERIFY_FAILED: c_int = 134;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Where distributions keep the issuers that they believe, in one file each. An OpenSSL of our own inside the library was
 /// compiled for a directory that none of them fills.
-#[cfg(feature = "vendored")]
+#[cfg(any(feature = "vendored", feature = "aws-lc"))]
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch
     "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL and their kin
@@ -31,7 +31,7 @@ impl Store {
         // SAFETY: a live store that is not shared yet.
         ok(unsafe { ffi::X509_STORE_set_default_paths(self.as_ptr()) }, "the system's trust store")?;
         // Whoever names a file of their own means it instead of the system's, with every OpenSSL.
-        #[cfg(feature = "vendored")]
+        #[cfg(any(feature = "vendored", feature = "aws-lc"))]
         if crate::sys::terminal::variable(c"SSL_CERT_FILE").is_none() {
             self.add_bundle(&BUNDLES)?;
         }
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// Believes what the first of these files that is there lists.
-    #[cfg(feature = "vendored")]
+    #[cfg(any(feature = "vendored", feature = "aws-lc"))]
     fn add_bundle(&mut self, candidates: &[&str]) -> Result<()> {
         let first = candidates.iter().find_map(|path| Some((path, std::fs::read(path).ok()?)));
         let Some((path, pem)) = first else { return Ok(()) };
@@ -66,9 +66,9 @@ impl Store {
         self.set_flags(ffi::X509_V_FLAG_CRL_CHECK | ffi::X509_V_FLAG_CRL_CHECK_ALL)
     }
 
-    fn set_flags(&mut self, flags: std::ffi::c_ulong) -> Result<()> {
+    fn set_flags(&mut self, flags: decl::VerifyFlags) -> Result<()> {
         // SAFETY: a live store that is not shared yet.
-        ok(unsafe { ffi::X509_STORE_set_flags(self.as_ptr(), flags) }, "a trust store")
+        ok(unsafe { decl::X509_STORE_set_flags(self.as_ptr(), flags) }, "a trust store")
     }
 }
 
@@ -76,14 +76,15 @@ fn ok(done: std::ffi::c_int, what: &str) -> Result<()> {
     if done == 1 { Ok(()) } else { Err(Error::tls(what, drain_errors())) }
 }
 
-#[cfg(all(test, feature = "vendored"))]
+#[cfg(all(test, any(feature = "vendored", feature = "aws-lc")))]
 mod tests {
     use super::super::Issued;
     use super::*;
 
-    fn believed(store: &Store) -> std::ffi::c_int {
+    fn believed(store: &Store) -> i64 {
         // SAFETY: a live store that no other thread knows; what is counted stays its own.
-        unsafe { ffi::OPENSSL_sk_num(ffi::X509_STORE_get0_objects(store.as_ptr()).cast()) }
+        let count = unsafe { ffi::OPENSSL_sk_num(ffi::X509_STORE_get0_objects(store.as_ptr()).cast()) };
+        count.try_into().unwrap()
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Whom a connection talks to: the name it asks for, and what is found out about the peer.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::net::IpAddr;
 
 use openssl_sys as ffi;
 
-use super::{Ssl, clear_errors, drain_errors};
+use super::{Ssl, clear_errors, decl, drain_errors};
 use crate::error::{Error, Result};
 
 impl Ssl {
@@ -36,7 +36,7 @@ impl Ssl {
         // SAFETY: a live connection before its handshake, and `host.len()` bytes that OpenSSL copies.
         let done = unsafe {
             let param = ffi::SSL_get0_param(self.as_ptr());
-            ffi::X509_VERIFY_PARAM_set_hostflags(param, ffi::X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+            decl::no_partial_wildcards(param);
             ffi::X509_VERIFY_PARAM_set1_host(param, host.as_ptr().cast(), host.len())
         };
         if done == 1 { Ok(()) } else { Err(Error::tls(format!("server_name {host}"), drain_errors())) }
@@ -67,14 +67,12 @@ impl Ssl {
     /// The verdict on the peer's certificate so far, one of `X509_V_…`; 0 also where none was asked.
     pub(crate) fn verify_result(&self) -> i32 {
         // SAFETY: a live connection.
-        let verdict = unsafe { ffi::SSL_get_verify_result(self.as_ptr()) };
+        let verdict = unsafe { decl::SSL_get_verify_result(self.as_ptr()) };
         i32::try_from(verdict).unwrap_or(ffi::X509_V_ERR_UNSPECIFIED)
     }
 }
 
 /// OpenSSL's words for a verdict, "self-signed certificate".
 pub(crate) fn verdict_words(verdict: i32) -> String {
-    // SAFETY: always a static C string, also for an unknown number.
-    let words = unsafe { CStr::from_ptr(ffi::X509_verify_cert_error_string(verdict.into())) };
-    words.to_string_lossy().into_owned()
+    decl::verdict_words(verdict)
 }

@@ -121,7 +121,7 @@ impl Cert {
             .filter_map(|i| unsafe { alt_name(ffi::OPENSSL_sk_value(names.cast(), i).cast()) })
             .collect();
         // SAFETY: owned here, and not used after this.
-        unsafe { ffi::OPENSSL_sk_pop_free(names.cast(), Some(free_general_name)) };
+        unsafe { decl::OPENSSL_sk_pop_free(names.cast(), Some(free_general_name)) };
         found
     }
 
@@ -200,7 +200,7 @@ unsafe fn alt_name(entry: *const ffi::GENERAL_NAME) -> Option<AltName> {
     }
     // SAFETY: of these kinds the union holds an ASN1_STRING, which owns `len` bytes.
     let bytes = unsafe {
-        let text = entry.d.cast::<ffi::ASN1_STRING>();
+        let text = decl::string_of(entry);
         let len = usize::try_from(ffi::ASN1_STRING_length(text)).ok()?;
         let start = ffi::ASN1_STRING_get0_data(text);
         if start.is_null() { &[][..] } else { std::slice::from_raw_parts(start, len) }

@@ -104,6 +104,15 @@ fn tls_1_2_is_forward_secret_and_authenticated() {
     let pair = talk(&self_signed("localhost"), &client, "localhost");
     assert_eq!(pair.server.version_name(), c"TLSv1.2");
     assert_eq!(pair.server.cipher_name(), c"ECDHE-ECDSA-AES128-GCM-SHA256");
+}
+
+/// A client on AWS-LC has no means to ask for one.
+#[cfg(not(feature = "aws-lc"))]
+#[test]
+fn a_second_handshake_is_refused() {
+    let client = trusting_anybody();
+    client.set_versions(Version::Tls12, Version::Tls12).unwrap();
+    let pair = talk(&self_signed("localhost"), &client, "localhost");
     let refused = pair.renegotiate().unwrap_err();
     assert!(refused.contains("no renegotiation"), "{refused}");
 }

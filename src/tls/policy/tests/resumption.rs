@@ -72,6 +72,10 @@ fn sessions_are_kept_by_host_and_port() {
 fn a_session_of_tls_1_2_is_bound_to_its_server_name() {
     let root = Issued::root("root");
     for version in VERSIONS {
+        // AWS-LC gives sessions of TLS 1.3 to its callback alone.
+        if cfg!(feature = "aws-lc") && version == Version::Tls13 {
+            continue;
+        }
         let (server, client) = (serving(&[&leaf(&root)]), client_of(&root, version));
         let session = talk(&server, &client, "a.example").client.session().unwrap();
         let pair = pair(&server, &client_of(&root, version), "b.example");
