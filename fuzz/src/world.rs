@@ -258,7 +258,8 @@ impl Host for World {
     fn on_tls(&self, conn: tlsloop_conn) {
         self.mark("on_tls");
         self.change(conn, |life| {
-            let may_come = life.phase == Phase::Open && life.tls_asked && !life.is_tls && !life.is_sealed();
+            // A close does not hold it back: what was sent for TLS waits for it, and leaves before the end.
+            let may_come = life.phase == Phase::Open && life.tls_asked && !life.is_tls && !life.aborted;
             life.is_tls = true;
             if may_come { Ok(()) } else { Err("on_tls out of place") }
         });
