@@ -10,6 +10,8 @@ source scripts/common.sh
 [[ $# -ge 1 ]] || fail 'usage: tests/install/check.sh LIBRARY_DIR [FEATURES]'
 library=$(cd "$1" && pwd)
 features=${2:-}
+crypto=OpenSSL
+[[ $features != *aws-lc* ]] || crypto=AWS-LC
 root=$PWD
 version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
 compiler=${CC:-cc}
@@ -91,7 +93,7 @@ needs_library() { readelf --dynamic --wide "$1" | grep -q 'NEEDED.*\[libtlsloop\
 runs() { # program, shared|static: what it must have become
   local answer
   answer=$("$1" 2>&1) || fail "$way: the program says: $answer"
-  [[ $answer == "tlsloop $version (OpenSSL "* ]] || fail "$way: the program says: $answer"
+  [[ $answer == "tlsloop $version ($crypto "* ]] || fail "$way: the program says: $answer"
   case $2 in
     shared) needs_library "$1" || fail "$way: the program does not need libtlsloop.so.0" ;;
     static) ! needs_library "$1" || fail "$way: the program needs libtlsloop.so.0" ;;

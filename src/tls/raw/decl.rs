@@ -1,6 +1,6 @@
 //! C functions of OpenSSL 3.0 that openssl-sys does not declare, as `openssl/ssl.h`, `tls1.h`, `x509.h`,
 //! `x509_vfy.h`, `ocsp.h` and `params.h` give them; and under one name what AWS-LC has otherwise (`awslc.rs`).
-#![allow(non_camel_case_types)]
+#![allow(non_camel_case_types, non_snake_case)]
 
 #[cfg(test)]
 pub(super) mod testing;
@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::ptr;
 
 use openssl_sys::{
-    ASN1_GENERALIZEDTIME, ASN1_INTEGER, ASN1_OBJECT, ASN1_OCTET_STRING, ASN1_STRING, ASN1_TIME, BIO, CRYPTO_EX_DATA,
+    ASN1_GENERALIZEDTIME, ASN1_INTEGER, ASN1_OBJECT, ASN1_OCTET_STRING, ASN1_STRING, BIO, CRYPTO_EX_DATA,
     EVP_CIPHER_CTX, EVP_MAC_CTX, EVP_PKEY, GENERAL_NAME, OCSP_BASICRESP, OCSP_CERTID, OSSL_PARAM, SSL, SSL_CIPHER,
     SSL_CTX, SSL_SESSION, X509, X509_CRL, X509_NAME, X509_STORE, X509_STORE_CTX, X509_VERIFY_PARAM,
     stack_st_SSL_CIPHER, stack_st_X509,
