@@ -42,7 +42,7 @@ part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
 part 'Every C program under ThreadSanitizer' run_tsan
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
-  build/cmake/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
+  build/cmake/tests/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
 part 'Packages' make --no-print-directory package
 part 'Packages in a fresh Debian' make --no-print-directory package-check
 
