@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "fixture.h"
 #include "peer.h"
+#include "stage.h"
 
 #include <sched.h>
 #include <string.h>
@@ -260,6 +261,76 @@ static void a_send_to_an_idle_connection_leaves_at_once(void)
     fixture_stop(f);
 }
 
+/* --- What is asked while it changes ------------------------------------------------------------------------------ */
+
+struct asked {
+    atomic_ullong conn;
+    atomic_uint in_plain, in_tls;
+    atomic_bool enough;
+};
+
+static void set_own_data(struct fixture *f, tlsloop_conn conn)
+{
+    CHECK_OK(tlsloop_conn_set_data(conn, f));
+    ((struct asked *)f->context)->conn = conn;
+}
+
+static void start_tls(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f;
+    (void)data;
+    CHECK_EQ(len, 3);
+    CHECK_OK(tlsloop_conn_start_tls(conn));
+}
+
+/* Whatever moment it is, the answers fit together. */
+static void *ask_on(void *arg)
+{
+    struct fixture *f = arg;
+    struct asked *asked = f->context;
+    while (!asked->enough) {
+        tlsloop_info info = TLSLOOP_INFO_INIT;
+        tlsloop_conn conn = asked->conn;
+        void *data = tlsloop_conn_data(conn);
+        CHECK(data == NULL || data == f);
+        CHECK_EQ(tlsloop_conn_queued(conn), 0);
+        int answer = tlsloop_conn_info(conn, &info);
+        CHECK(answer == TLSLOOP_OK || answer == TLSLOOP_ECLOSED);
+        if (answer != TLSLOOP_OK) continue;
+        CHECK_HAS(info.peer, "127.0.0.1:");
+        CHECK_STR(info.version, info.is_tls ? "TLSv1.3" : "");
+        CHECK_EQ(info.cipher[0] != 0, info.is_tls);
+        CHECK_STR(info.sni, info.is_tls ? "localhost" : "");
+        if (info.is_tls) asked->in_tls++; else asked->in_plain++;
+    }
+    return NULL;
+}
+
+/* conn_info, conn_data and conn_queued from other threads while a connection comes, goes over to TLS and ends. */
+static void facts_are_whole_at_any_moment(void)
+{
+    struct asked asked = { 0 };
+    pthread_t threads[CONNECTIONS];
+    struct fixture *f = stage_start((struct options){
+        .on = { .connect = set_own_data, .data = start_tls }, .context = &asked,
+        .config = { .mode = TLSLOOP_MODE_STARTTLS, .workers = 2 } }, NULL);
+    for (int t = 0; t < CONNECTIONS; t++) CHECK(pthread_create(&threads[t], NULL, ask_on, f) == 0);
+    for (unsigned n = 0; n < check_scaled(200) || !asked.in_plain || !asked.in_tls; n++) {
+        struct peer p = peer_open(f->port, (struct peer_options){ .server_name = "localhost" });
+        unsigned plain = asked.in_plain;
+        (void)fixture_conn(f, n);
+        EVENTUALLY(n % 10 || asked.in_plain > plain);
+        CHECK(tcp_send(p.fd, "TLS", 3));
+        EVENTUALLY_EQ(f->data_calls, n + 1);
+        CHECK(peer_handshake(&p));
+        peer_leave(&p);
+    }
+    EVENTUALLY_EQ(f->disconnects, f->connects);
+    asked.enough = true;
+    for (int t = 0; t < CONNECTIONS; t++) CHECK(pthread_join(threads[t], NULL) == 0);
+    fixture_stop(f);
+}
+
 CHECK_MAIN(CASE(l18_sends_from_eight_threads), CASE(l19_a_host_mutex_around_calls_and_in_callbacks),
            CASE(l19_close_from_several_threads), CASE(a_refusal_never_misses_its_drain),
-           CASE(a_send_to_an_idle_connection_leaves_at_once))
+           CASE(a_send_to_an_idle_connection_leaves_at_once), CASE(facts_are_whole_at_any_moment))

@@ -8,7 +8,8 @@
 mod bound;
 mod choice;
 mod strength;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
 pub(super) mod testing;
 mod verdict;
 

@@ -2,7 +2,8 @@
 //! `x509_vfy.h`, `ocsp.h` and `params.h` give them; and under one name what AWS-LC has otherwise (`awslc.rs`).
 #![allow(non_camel_case_types, non_snake_case)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
 pub(super) mod testing;
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
