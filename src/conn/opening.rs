@@ -22,7 +22,7 @@ pub(crate) enum Opening {
     Plain,
     /// The first bytes, which tell TLS from plain text.
     Detection,
-    /// The first byte of a handshake: until then, no memory is spent on TLS, and the policy may still change.
+    /// The first record of a handshake: until it is whole, no memory is spent on TLS, and the policy may still change.
     Hello,
     /// The end of the handshake.
     Handshake,
@@ -32,6 +32,25 @@ pub(crate) enum Opening {
 const RECORD_START: [u8; 2] = [22, 3];
 /// The highest minor version that passes for TLS, "16 03 0x": it is for OpenSSL to refuse those that never were.
 const HIGHEST_MINOR: u8 = 15;
+
+/// The header of a record.
+const HEADER: usize = 5;
+/// The longest record in the clear (RFC 8446, 5.1).
+const LONGEST: usize = 1 << 14;
+
+/// How many bytes have to be there before OpenSSL is asked what it makes of them: all of the first record, if it is one of a
+/// handshake. A peer that sends it slowly then holds those bytes, and not the 70 KB that OpenSSL would take to wait for them.
+/// What is nothing of the kind is for OpenSSL to refuse.
+fn enough(first: &[u8]) -> usize {
+    match first {
+        [22, _, _, high, low, ..] => {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            if length <= LONGEST { HEADER + length } else { HEADER }
+        }
+        [22, ..] => HEADER,
+        _ => 1,
+    }
+}
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +78,9 @@ impl Conn {
             Opening::Dialing(_) => self.dial(tools),
             Opening::Introduction(..) => self.read_introduction(tools),
             Opening::Plain => self.connected(tools),
-            Opening::Detection => self.look(tools, 3),
+            Opening::Detection => self.look(tools),
             Opening::Hello if self.goes_out() => self.greet(),
-            Opening::Hello => self.look(tools, 1),
+            Opening::Hello => self.await_hello(tools),
             Opening::Handshake => self.shake_hands(tools),
         }
     }
@@ -127,22 +146,47 @@ impl Conn {
         }
     }
 
-    /// Looks at the first bytes, `enough` of which decide, and leaves them where they are.
-    fn look(&mut self, tools: &mut Tools<'_>, enough: usize) -> News {
+    /// Looks at the first bytes, three of which decide, and leaves them where they are.
+    fn look(&mut self, tools: &mut Tools<'_>) -> News {
         contain::fault("conn: look");
-        if self.has_plain_left() {
-            return News::Nothing;
-        }
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        wire.peek(enough);
-        let spoken = wire.unused().map(|first| if enough == 1 { Spoken::Tls } else { detect(first) });
+        wire.peek(RECORD_START.len() + 1);
+        let spoken = wire.unused().map(detect);
         drop(wire);
         match spoken {
-            Some(Spoken::Tls) => return News::Hello,
+            Some(Spoken::Tls) => {
+                self.opening = Opening::Hello;
+                return self.await_hello(tools);
+            }
             // The peer's end stands behind bytes that no TLS begins with alone.
             Some(Spoken::Unclear) if !self.link.has_ended() => {}
             Some(Spoken::Plain | Spoken::Unclear) => return self.connected(tools),
             None => self.starve("before it had said anything"),
+        }
+        News::Nothing
+    }
+
+    /// Waits until the first record has come, or all that ever will, and leaves it where it is.
+    fn await_hello(&mut self, tools: &mut Tools<'_>) -> News {
+        contain::fault("conn: await_hello");
+        if self.has_plain_left() {
+            return News::Nothing;
+        }
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let mut wanted = 1;
+        let is_whole = loop {
+            match wire.peek(wanted).map(enough) {
+                Some(more) if more > wanted => wanted = more,
+                whole => break whole.is_some(),
+            }
+        };
+        let is_silent = wire.is_empty();
+        drop(wire);
+        if is_whole || (!is_silent && self.link.has_ended()) {
+            return News::Hello;
+        }
+        if is_silent {
+            self.starve("before it had said anything");
         }
         News::Nothing
     }
@@ -268,6 +312,23 @@ mod tests {
         ];
         for (first, spoken) in cases {
             assert_eq!(detect(first), spoken, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_record_is_awaited_whole_if_it_can_be_one_of_a_handshake() {
+        let cases: [(&[u8], usize); 8] = [
+            (&[], 1),
+            (b"GET / HTTP/1.1", 1),
+            (&[21, 3, 1, 0, 2], 1),
+            (&[22], 5),
+            (&[22, 3, 1, 2], 5),
+            (&[22, 3, 1, 2, 0], 517),
+            (&[22, 3, 1, 64, 0, 1], 16389),
+            (&[22, 3, 1, 64, 1, 1], 5),
+        ];
+        for (first, wanted) in cases {
+            assert_eq!(enough(first), wanted, "{first:?}");
         }
     }
 }

@@ -55,7 +55,7 @@ SCENARIOS = [
     Scenario("silent-connections", "connections without a word, from one address", 1000, 8 * KIB,
              "`max_connections_per_ip`", last("refused_per_ip", 0.9),
              lambda count: [f"max_connections_per_ip={count // 10}"]),
-    Scenario("slow-handshake", "a ClientHello of one byte a second", 1000, 128 * KIB,
+    Scenario("slow-handshake", "a ClientHello of one byte a second", 1000, 4 * KIB,
              "`handshake_timeout_ms`", last("handshakes_failed"), SECOND("handshake_timeout_ms")),
     Scenario("silent-after-hello", "half a handshake, then silence", 1000, 128 * KIB,
              "`max_handshakes`", at_most("handshaking", 0.5), lambda count: [f"max_handshakes={count // 2}"]),
