@@ -233,7 +233,7 @@ impl Stream {
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 1, 0, 2, 2, 10];
 
 /// Why a peer is left that only ever asks for new keys.
-const TOO_MANY: &str = "the peer sent too many messages of TLS in a row, and no data";
+const TOO_MANY: &str = "the peer sent too many messages of TLS at once, and no data";
 
 /// How much plain text is collected at a time, like a record of TLS.
 const PLAIN_WRITE: usize = 16 * 1024;

@@ -79,8 +79,8 @@ SCENARIOS = [
     Scenario("empty-records", "empty records", 20, 96 * KIB, "32 in a row (OpenSSL)", last("protocol")),
     Scenario("key-updates", "key updates, with a byte of data between", 20, 288 * KIB,
              "a few records without data a visit", served),
-    Scenario("too-many-key-updates", "key updates alone", 20, 96 * KIB, "40 in a row", last("protocol")),
+    Scenario("too-many-key-updates", "key updates alone", 20, 96 * KIB, "40 at once", last("protocol")),
     Scenario("renegotiation", "renegotiation (TLS 1.2), with a byte of data between", 20, 288 * KIB,
              "a few records without data a visit", served),
-    Scenario("too-much-renegotiation", "renegotiation alone", 20, 96 * KIB, "40 in a row", last("protocol")),
+    Scenario("too-much-renegotiation", "renegotiation alone", 20, 96 * KIB, "40 at once", last("protocol")),
 ]

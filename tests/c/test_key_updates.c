@@ -129,10 +129,11 @@ static void l28_answers_that_nobody_reads_have_a_deadline(void)
     fixture_stop(f);
 }
 
-/* L26: "work per turn is bounded": who sends dozens of them at once, and no data among them, is left. */
+/* L26: "work per turn is bounded": who sends dozens of them at once, and no data among them, is left. There is room for all
+ * of them, so that they come at once. */
 static void l26_a_burst_of_key_updates_ends_the_connection(void)
 {
-    struct fixture *f = start((struct hooks){ 0 }, TLSLOOP_NONE);
+    struct fixture *f = stage_start((struct options){ 0 }, NULL);
     struct peer p = peer_connect_with(f->port, (struct peer_options){ .version = TLS1_3_VERSION });
     struct peer other = peer_connect(f->port);
     for (int i = 0; i < 100; i++) seal_key_update(&p);
