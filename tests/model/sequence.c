@@ -173,16 +173,19 @@ static void connect_out(struct link *l)
     book_note(s, MAIN_THREAD, l, "connect", code);
     PROMISE(s, l, code == TLSLOOP_OK || (code == TLSLOOP_ESTATE && s->limited), "connect answers %d: %s", code,
             tlsloop_last_error());
-    if (code == TLSLOOP_OK) book_new_id(l, conn);
-    else l->made = false;
-    l->peer.done = code != TLSLOOP_OK;
+    if (code == TLSLOOP_OK) {
+        book_new_id(l, conn);
+        return; /* its peer may have come and gone by now */
+    }
+    l->made = false;
+    l->peer.done = true;
 }
 
 static void open_link(struct link *l, struct dice *d)
 {
     if (l->door == BY_ADOPT) adopt(l, d);
     else if (l->door == BY_CONNECT) connect_out(l);
-    else l->peer.done = !peer_dial(l);
+    else if (!peer_dial(l)) l->peer.done = true;
     eventfd_write(l->s->wake, 1);
 }
 
