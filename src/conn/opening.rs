@@ -148,7 +148,6 @@ impl Conn {
 
     /// Looks at the first bytes, three of which decide, and leaves them where they are.
     fn look(&mut self, tools: &mut Tools<'_>) -> News {
-        contain::fault("conn: look");
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         wire.peek(RECORD_START.len() + 1);
         let spoken = wire.unused().map(detect);
