@@ -151,6 +151,36 @@ static void a_greeting_that_meets_a_closed_socket(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(l12_short_data_and_close_notify), CASE(l12_long_data_and_close_notify),
+static unsigned tickets;
+
+static int count_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    (void)ssl;
+    (void)session;
+    tickets++;
+    return 0;
+}
+
+/* A client that is silent itself, of a server that is silent too, has its ticket for the next time. */
+static void a_ticket_though_nobody_speaks(void)
+{
+    struct fixture *f = fixture_start((struct options){ 0 });
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    CHECK(ctx != NULL);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(ctx, count_ticket);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .context = ctx, .version = TLS1_3_VERSION });
+    char buf[16];
+    while (tickets == 0) {
+        CHECK(peer_fill(&p) > 0);
+        SSL_read(p.ssl, buf, sizeof buf);
+    }
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+    SSL_CTX_free(ctx);
+}
+
+CHECK_MAIN(CASE(a_ticket_though_nobody_speaks), CASE(l12_short_data_and_close_notify), CASE(l12_long_data_and_close_notify),
            CASE(l12_data_and_no_close_notify), CASE(l12_many_short_lived_senders),
            CASE(a_greeting_that_meets_a_closed_socket))

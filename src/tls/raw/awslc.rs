@@ -172,6 +172,21 @@ pub(super) unsafe fn SSL_SESSION_dup(session: *mut ffi::SSL_SESSION) -> *mut ffi
 /// None is needed.
 pub(super) unsafe fn keep_buffers(_: *mut ffi::SSL, _: bool) {}
 
+/// A ticket would wait for the first write, which a server that only receives never makes; a write of nothing takes it along.
+///
+/// # Safety
+/// `ssl` is a live connection.
+pub(super) unsafe fn SSL_do_handshake(ssl: *mut ffi::SSL) -> c_int {
+    // SAFETY: as promised by the caller; no byte is read from NULL. What does not leave now, leaves with the next write.
+    unsafe {
+        let answer = ffi::SSL_do_handshake(ssl);
+        if answer == 1 {
+            ffi::SSL_write(ssl, ptr::null(), 0);
+        }
+        answer
+    }
+}
+
 /// The group of the key exchange by OpenSSL's name, "x25519"; NULL where there was none.
 ///
 /// # Safety

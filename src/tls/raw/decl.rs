@@ -24,8 +24,8 @@ pub(super) use openssl_sys::{
     SSL_CTX_set_max_early_data, SSL_CTX_set_max_proto_version, SSL_CTX_set_min_proto_version, SSL_CTX_set_mode,
     SSL_CTX_set_options, SSL_CTX_set_security_level,
     SSL_CTX_set_tlsext_servername_callback__fixed_rust as SSL_CTX_set_tlsext_servername_callback, SSL_CTX_set_verify,
-    SSL_OP_PRIORITIZE_CHACHA, SSL_get_verify_result, SSL_get1_peer_certificate, SSL_set_tlsext_status_ocsp_resp,
-    X509_NAME_add_entry_by_NID, X509_STORE_set_flags,
+    SSL_OP_PRIORITIZE_CHACHA, SSL_do_handshake, SSL_get_verify_result, SSL_get1_peer_certificate,
+    SSL_set_tlsext_status_ocsp_resp, X509_NAME_add_entry_by_NID, X509_STORE_set_flags,
 };
 
 pub(super) type ErrorCode = c_ulong;

@@ -57,7 +57,7 @@ impl Ssl {
     /// One step of the handshake.
     pub(crate) fn handshake(&mut self, transport: &mut dyn Transport) -> Answer {
         // SAFETY: `ssl` is alive for the call.
-        self.step(transport, |ssl| unsafe { ffi::SSL_do_handshake(ssl) })
+        self.step(transport, |ssl| unsafe { decl::SSL_do_handshake(ssl) })
     }
 
     /// Decrypts into `buf`.
