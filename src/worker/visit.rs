@@ -35,7 +35,8 @@ impl Turn {
         self.work(shard, key, "a connection", |turn| {
             contain::fault("visit: begin");
             if shard.step(key, &mut [], news) != Some(true) {
-                return shard.list(key);
+                shard.list(key);
+                return turn.see_to(shard, key);
             }
             shard.set_visiting(Some(key));
             shard.absorb(key);
