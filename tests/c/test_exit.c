@@ -23,35 +23,6 @@ struct trial {
 
 static atomic_bool exiting;
 
-/*
- * A server that was never stopped is a leak by design, and valgrind cannot be told so for one process
- * alone. Under it the child ends itself as soon as all clean-up is done, and says so before.
- */
-static int to_parent;
-
-static void end_before_the_leak_check(void)
-{
-    child_tell(to_parent, 1);
-    raise(SIGKILL);
-}
-
-/* First of all in the child: what is registered first runs last. */
-static void begin(int socket)
-{
-    to_parent = socket;
-    if (check_under_valgrind()) CHECK(atexit(end_before_the_leak_check) == 0);
-}
-
-static void ended_well(struct child *child)
-{
-    if (!check_under_valgrind()) {
-        child_ended_well(child);
-        return;
-    }
-    CHECK_EQ(child_hear(child->socket), 1);
-    child_wait(child);
-}
-
 static void no_disconnect(struct fixture *f, tlsloop_conn conn, int reason)
 {
     (void)f;
@@ -71,7 +42,7 @@ static void exit_at_rest(int socket, void *arg)
 {
     const struct trial *trial = arg;
     pthread_t thread;
-    begin(socket);
+    child_without_leak_check(socket);
     if (trial->openssl_first) CHECK(OPENSSL_init_crypto(0, NULL) == 1 && peer_context() != NULL);
     struct fixture *f =
         fixture_start((struct options){ .on.disconnect = no_disconnect, .config.workers = 2 });
@@ -89,7 +60,7 @@ static void exits_well(void (*run)(int socket, void *arg), struct trial trial)
 {
     for (unsigned i = 0; i < check_scaled(20); i++) {
         struct child child = child_start(run, &trial);
-        ended_well(&child);
+        child_ended_at_exit(&child);
     }
 }
 
@@ -133,7 +104,7 @@ static void *handshakes_while_it_lives(void *arg)
 static void exit_under_traffic(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     struct fixture *f = fixture_start((struct options){ .config.workers = 2 });
     child_tell(socket, f->port);
     EVENTUALLY(f->data_calls >= 20 && f->connects >= 10);
@@ -151,7 +122,7 @@ static void l33_exit_under_traffic(void)
                                  t % 2 ? echo_while_it_lives : handshakes_while_it_lives,
                                  &port) == 0);
         for (int t = 0; t < CLIENTS; t++) CHECK(pthread_join(threads[t], NULL) == 0);
-        ended_well(&child);
+        child_ended_at_exit(&child);
     }
 }
 
@@ -167,7 +138,7 @@ static void exit_in_data(struct fixture *f, tlsloop_conn conn, const void *data,
 static void exit_in_a_callback(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     struct fixture *f = fixture_start((struct options){ .on.data = exit_in_data });
     struct peer p = peer_connect(f->port);
     CHECK(peer_send(&p, "go", 2));
@@ -220,7 +191,7 @@ static tlsloop_client *connected_client(struct fixture *f, tlsloop_tls *trusting
 static void exit_beside_calls(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     /* Static, so that nobody takes for lost what threads still have at the end. */
     static tlsloop_tls *trusting;
     static tlsloop_client *clients[2];
@@ -249,7 +220,7 @@ static void l33_exit_beside_calls_that_wait(void)
 static void start_and_return(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     fixture_start((struct options){ .config.workers = 2 });
 }
 

@@ -18,35 +18,11 @@
 
 static struct fixture *running;
 static struct peer client;
-static int to_parent;
-
-/* As in test_exit.c: what threads have in hand when the process ends is no leak, and valgrind cannot be told so. */
-static void end_before_the_leak_check(void)
-{
-    child_tell(to_parent, 1);
-    raise(SIGKILL);
-}
-
-static void begin(int socket)
-{
-    to_parent = socket;
-    if (check_under_valgrind()) CHECK(atexit(end_before_the_leak_check) == 0);
-}
-
-static void ended_well(struct child *child)
-{
-    if (!check_under_valgrind()) {
-        child_ended_well(child);
-        return;
-    }
-    CHECK_EQ(child_hear(child->socket), 1);
-    child_wait(child);
-}
 
 static void run_trial(void (*run)(int socket, void *arg), void *arg)
 {
     struct child child = child_start(run, arg);
-    ended_well(&child);
+    child_ended_at_exit(&child);
 }
 
 static void start_with_a_client(void)
@@ -70,7 +46,7 @@ static void stop_in_good_order(void)
 static void exit_with_a_handler(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     CHECK(OPENSSL_init_crypto(0, NULL) == 1);
     start_with_a_client();
     CHECK(atexit(stop_in_good_order) == 0);
@@ -114,7 +90,7 @@ static void everything_is_refused(void)
 static void exit_with_an_early_handler(int socket, void *unused)
 {
     (void)unused;
-    begin(socket);
+    child_without_leak_check(socket);
     CHECK(atexit(everything_is_refused) == 0);
     CHECK(OPENSSL_init_crypto(0, NULL) == 1);
     start_with_a_client();
@@ -214,7 +190,7 @@ static void everybody_is_held(void)
 
 static void exit_beside_busy_threads(int socket, void *server_port)
 {
-    begin(socket);
+    child_without_leak_check(socket);
     CHECK(atexit(everybody_is_held) == 0);
     CHECK(OPENSSL_init_crypto(0, NULL) == 1);
     port = *(int *)server_port;

@@ -33,8 +33,6 @@ NOT_OURS = (
      "the certificates are made for this run; a public authority's name where they can be asked for"),
     ("sessionresumption_ticket", "connect problem",
      "its client leaves before the ticket of TLS 1.3 has come; sslyze and the balancer test resume"),
-    ("engine_problem", "No engine or GOST support",
-     "the scanner's own openssl lacks a suite that is not offered here"),
 )  # fmt: skip
 
 
