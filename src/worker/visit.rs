@@ -11,6 +11,7 @@ use crate::inbox::Newcomer;
 use crate::info;
 use crate::registry::Lane;
 use crate::slab::Key;
+use crate::sys::epoll::Epoll;
 use crate::tls::stream::Tls;
 use crate::tls::wire::Link;
 
@@ -36,7 +37,7 @@ impl Turn {
             contain::fault("visit: begin");
             if shard.step(key, &mut [], news) != Some(true) {
                 shard.list(key);
-                return turn.see_to(shard, key);
+                return turn.register(shard, key);
             }
             shard.set_visiting(Some(key));
             shard.absorb(key);
@@ -140,17 +141,10 @@ impl Turn {
         let epoll = &self.epoll;
         let deadlines = &mut self.deadlines;
         let next = shard.step(key, &mut [], |conn, tools| {
-            contain::fault("visit: interest");
             if conn.is_over() {
                 return (false, false);
             }
-            let wanted = conn.wanted_interest();
-            if wanted != conn.interest() {
-                conn.set_interest(wanted);
-                if let Err(error) = epoll.modify(conn.fd(), key.to_u64(), wanted) {
-                    conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
-                }
-            }
+            apply_interest(epoll, conn, key);
             let deadline = conn.deadline(tools.limits).unwrap_or(u64::MAX);
             if deadline < conn.armed || deadline == u64::MAX {
                 if conn.armed != u64::MAX {
@@ -170,6 +164,11 @@ impl Turn {
         if again {
             shard.list(key);
         }
+    }
+
+    /// Sees to it that the kernel tells a connection what it is to be told, though its visit comes later.
+    fn register(&self, shard: &Shard, key: Key) {
+        shard.ask(key, |conn| apply_interest(&self.epoll, conn, key));
     }
 
     /// Takes in a connection that has been admitted and named.
@@ -235,5 +234,17 @@ impl Turn {
             Ok(tls) => conn.secure(tls),
             Err(error) => conn.finish(Verdict::new(Reason::System, error.code(), error.sentence())),
         });
+    }
+}
+
+/// Changes what a connection is registered for, if it is to be something else.
+fn apply_interest(epoll: &Epoll, conn: &mut Conn, key: Key) {
+    contain::fault("visit: interest");
+    let wanted = conn.wanted_interest();
+    if wanted != conn.interest() {
+        conn.set_interest(wanted);
+        if let Err(error) = epoll.modify(conn.fd(), key.to_u64(), wanted) {
+            conn.overrule(Verdict::new(Reason::System, Code::System, format!("epoll_ctl: {error}")));
+        }
     }
 }

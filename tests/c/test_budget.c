@@ -135,15 +135,21 @@ static void echo_only_short(struct fixture *f, tlsloop_conn conn, const void *da
     if (memcmp(data, "x", 1) != 0) CHECK_OK(tlsloop_conn_send(conn, data, len));
 }
 
+/* Whether the flood is over, or more connections than `*ended` have come to their end since the last look. */
+static bool has_moved(struct fixture *f, uint64_t *ended, bool *at_rest)
+{
+    tlsloop_stats now = fixture_stats(f);
+    uint64_t before = *ended;
+    *ended = now.disconnects + now.handshakes_failed;
+    *at_rest = now.open + now.handshaking == 0;
+    return *at_rest || *ended > before;
+}
+
 /* Waits until the flood has been dealt with, however much of it there is: only a standstill is an error. */
 static void wait_for_the_rest(struct fixture *f)
 {
-    for (;;) {
-        tlsloop_stats before = fixture_stats(f);
-        uint64_t ended = before.disconnects + before.handshakes_failed;
-        if (before.open + before.handshaking == 0) return;
-        EVENTUALLY(fixture_stats(f).disconnects + fixture_stats(f).handshakes_failed > ended);
-    }
+    uint64_t ended = 0;
+    for (bool at_rest = false; !at_rest;) EVENTUALLY(has_moved(f, &ended, &at_rest));
 }
 
 /*

@@ -119,10 +119,12 @@ static void host_abort(struct link *l, enum actor actor)
 
 static void host_pause(struct link *l, enum actor actor, bool by_itself)
 {
+    /* Noted before the call: a resume that another thread makes from here on takes the note away, and one that is under way
+     * may come before the pause or after it. */
+    if (by_itself && !l->resuming) l->held = true;
     int code = tlsloop_conn_pause(conn_of(l));
     answered(l, actor, "pause", code, TLSLOOP_ECLOSED, 0);
-    /* Another thread's resume may still come, if it was called in the meantime. */
-    if (by_itself && code == TLSLOOP_OK && !l->resuming) l->held = true;
+    if (code != TLSLOOP_OK) l->held = false;
 }
 
 void host_resume(struct link *l, enum actor actor)
