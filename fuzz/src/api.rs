@@ -115,8 +115,12 @@ fn server_step(stage: &mut Stage, arg: u8) {
     }
 }
 
-/// A number that no connection has: far from all, or a neighbour of one.
+/// A number that no connection has: far from all, or a neighbour of one. The neighbour may be somebody on the way up, of
+/// whom nobody has been told yet, so then no number is tried.
 fn invented(stage: &Stage, input: &mut Input<'_>) {
+    if stage.handle().stats().handshaking > 0 {
+        return;
+    }
     let number = input.take(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let neighbour = stage.world().name(usize::from(input.byte())).map_or(0, |conn| conn ^ (1 << (number & 63)));
     for conn in [number, neighbour] {

@@ -77,16 +77,20 @@ impl Conn {
         if wire.link().is_choked() {
             self.choked_at = tools.now;
         }
-        if filled > 0 {
-            // What OpenSSL has to say meanwhile leaves with the host's answer.
+        if matches!(&self.inbound, Inbound::Pending(fate) if fate.cannot_wait()) {
+            // An alert about the failure is the last that leaves.
+            drop(wire);
+        } else {
+            // What OpenSSL has to say meanwhile leaves with the host's answer, or with our end.
             wire.hold();
+        }
+        if filled > 0 {
             self.moved_in = tools.now;
             self.warmth.note_record();
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);
             return News::Data(filled);
         }
-        drop(wire);
         self.tell(tools)
     }
 
