@@ -304,7 +304,8 @@ impl Conn {
     pub(crate) fn obey(&mut self, ask: Ask, now: u64) {
         match ask {
             Ask::End => {
-                if let Inbound::Ended(true) = self.inbound {
+                // It may be over already, for a reason that the host does not know of yet.
+                if let (Inbound::Ended(true), None) = (&self.inbound, &self.verdict) {
                     self.verdict = Some(Box::new(self.close_verdict()));
                 }
                 if self.outbound == Outbound::Open {

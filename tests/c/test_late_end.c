@@ -1,0 +1,51 @@
+/* The host ends a connection, and does not know yet that the peer has torn it down: bytes that never left are no good end. */
+#define _GNU_SOURCE
+#include "fixture.h"
+#include "peer.h"
+
+#include <pthread.h>
+#include <sys/socket.h>
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic tlsloop_conn ended;
+
+/* The worker waits here while the case goes on; for the one that ended, nothing more is read. */
+static void pause_and_wait(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    CHECK_OK(tlsloop_conn_pause(conn));
+    ended = conn;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+}
+
+/* "Bytes accepted by send are handed to this machine's kernel, or the reason is not HOST or PEER." */
+static void check_late_end(int mode, bool with_tls)
+{
+    char bytes[4000] = { 0 };
+    struct fixture *f = fixture_start((struct options){ .on.end = pause_and_wait, .config = { .mode = mode } });
+    struct peer p = { .fd = tcp_connect(f->port) };
+    ended = 0;
+    CHECK_EQ(pthread_mutex_lock(&gate), 0);
+    if (with_tls) {
+        p = peer_over_socket(p.fd);
+        CHECK(peer_handshake(&p));
+        CHECK(peer_close_notify(&p));
+    } else {
+        tcp_fin(p.fd);
+    }
+    EVENTUALLY(ended != 0);
+    if (with_tls) peer_reset(&p);
+    else tcp_reset(p.fd);
+    CHECK_OK(tlsloop_conn_send(ended, bytes, sizeof bytes));
+    CHECK_OK(tlsloop_conn_end(ended));
+    CHECK_EQ(pthread_mutex_unlock(&gate), 0);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_RESET], 1);
+    fixture_stop(f);
+}
+
+static void in_plain_text(void) { check_late_end(TLSLOOP_MODE_PLAIN, false); }
+static void with_tls(void) { check_late_end(TLSLOOP_MODE_TLS, true); }
+
+CHECK_MAIN(CASE(in_plain_text), CASE(with_tls))
