@@ -103,6 +103,8 @@ void fixture_stopped(struct fixture *f);
 /* The record of the n-th connection, from 0; false: there is none yet. */
 bool fixture_nth(struct fixture *f, unsigned n, struct record *out);
 bool fixture_find(struct fixture *f, tlsloop_conn conn, struct record *out);
+/* The same, once its on_handshake_failed has returned. */
+bool fixture_failed(struct fixture *f, tlsloop_conn conn, struct record *out);
 /* The n-th id that failed its handshake has no order; this gives any one failure. */
 bool fixture_failure(struct fixture *f, struct record *out);
 /* Waits for the n-th connection and gives its id. */

@@ -170,6 +170,11 @@ bool fixture_find(struct fixture *f, tlsloop_conn conn, struct record *out)
     return copy_first(f, is_conn, conn, out);
 }
 
+bool fixture_failed(struct fixture *f, tlsloop_conn conn, struct record *out)
+{
+    return copy_first(f, is_conn, conn, out) && is_failure(out, 0);
+}
+
 bool fixture_failure(struct fixture *f, struct record *out)
 {
     return copy_first(f, is_failure, 0, out);

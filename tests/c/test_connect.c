@@ -139,7 +139,7 @@ static struct record failed(struct fixture *near, tlsloop_client_config config)
     unsigned before = near->handshakes_failed;
     tlsloop_conn conn = begin(near, config);
     EVENTUALLY_EQ(near->handshakes_failed, before + 1);
-    EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1 && !r.in_callback);
+    EVENTUALLY(fixture_failed(near, conn, &r));
     EVENTUALLY_EQ(tlsloop_conn_abort(conn), TLSLOOP_ECLOSED);
     return r;
 }
@@ -221,7 +221,7 @@ static void closed_before_it_is_up(void)
         tlsloop_conn conn = begin(near, to(port));
         if (i == 2) CHECK_OK(tlsloop_conn_pause(conn)); /* which holds nothing of this back */
         CHECK_OK(i == 0 ? tlsloop_conn_abort(conn) : tlsloop_conn_close(conn));
-        EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1);
+        EVENTUALLY(fixture_failed(near, conn, &r));
         CHECK_EQ(r.code, TLSLOOP_ECLOSED);
     }
     begin(near, to(port)); /* left to the stop */

@@ -165,11 +165,11 @@ static void l40_a_silent_name_server(void)
     CHECK_STR(info.peer, "silent.example:443");
     begin(near, to("127.0.0.1", far->port));
     CHECK_EQ(stage_ended(near, 0).reason, TLSLOOP_REASON_HOST);
-    EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1);
+    EVENTUALLY(fixture_failed(near, conn, &r));
     CHECK_EQ(r.code, TLSLOOP_ETIMEDOUT);
     CHECK_HAS(r.why, "silent.example");
     CHECK_STR(r.peer, "silent.example:443");
-    EVENTUALLY(fixture_find(near, waiting, &r) && r.failures == 1);
+    EVENTUALLY(fixture_failed(near, waiting, &r));
     CHECK_EQ(r.code, TLSLOOP_ETIMEDOUT);
     CHECK_EQ(near->handshakes_failed, 2);
     release();
@@ -204,7 +204,7 @@ static void closed_during_the_look_up(void)
     EVENTUALLY_EQ(look_ups_under_way(), 1);
     CHECK_OK(tlsloop_conn_send(conn, text, sizeof text));
     CHECK_OK(tlsloop_conn_close(conn));
-    EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1);
+    EVENTUALLY(fixture_failed(near, conn, &r));
     CHECK_EQ(r.code, TLSLOOP_ECLOSED);
     release();
     begin(near, to("localhost", far->port)); /* the resolver goes on */
@@ -219,7 +219,7 @@ static void a_name_without_an_address(void)
     struct record r = { 0 };
     release();
     tlsloop_conn conn = begin(near, to("silent.example", 443));
-    EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1);
+    EVENTUALLY(fixture_failed(near, conn, &r));
     CHECK_EQ(r.code, TLSLOOP_ESYS);
     CHECK_HAS(r.why, "silent.example");
     fixture_stop(near);
@@ -289,7 +289,7 @@ static void the_first_address_says_nothing(void)
     CHECK_FAILS(tlsloop_client_connect(&config, &client), TLSLOOP_ETIMEDOUT, "127.0.0.3");
     tlsloop_conn conn = begin(near, config);
     struct record r = { 0 };
-    EVENTUALLY(fixture_find(near, conn, &r) && r.failures == 1);
+    EVENTUALLY(fixture_failed(near, conn, &r));
     CHECK_EQ(r.code, TLSLOOP_ETIMEDOUT);
     CHECK_HAS(r.why, "127.0.0.3");
     EVENTUALLY_EQ(far->disconnects, 2);
