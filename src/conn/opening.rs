@@ -255,7 +255,9 @@ impl Conn {
             }
             // The first question often comes close behind the handshake, which took its time: a look for it now lets
             // the answer leave together with the ticket.
-            self.link.readable();
+            if !self.link.has_rest() {
+                self.link.readable();
+            }
             tools.counters.handshakes.add(1);
             tools.counters.handshakes_resumed.add(u64::from(facts.is_resumed));
             let facts = tools.usual.share(facts);
