@@ -115,9 +115,10 @@ impl Conn {
         News::Nothing
     }
 
-    /// Whose end it is when the peer's close_notify comes: the host's, if it ended its direction before.
+    /// Whose end it is when the peer's close_notify comes: the host's, if it ended its direction before. That it cannot be
+    /// written to any more is no end of the host's.
     pub(super) fn close_verdict_at_end(&self) -> Verdict {
-        if self.outbound == Outbound::Open {
+        if self.outbound == Outbound::Open || self.link.send_error().is_some() {
             Verdict::new(Reason::Peer, Code::Closed, "the peer ended the connection")
         } else {
             Verdict::new(Reason::Host, Code::Closed, "the host ended the connection, then the peer")

@@ -1,4 +1,4 @@
-/* The host ends a connection, and does not know yet that the peer has torn it down: bytes that never left are no good end. */
+/* Ends that cross: what the one side says of its own, and what it does not know yet of the other. */
 #define _GNU_SOURCE
 #include "fixture.h"
 #include "peer.h"
@@ -45,7 +45,39 @@ static void check_late_end(int mode, bool with_tls)
     fixture_stop(f);
 }
 
+static void wait_at_gate(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f, (void)data, (void)len;
+    ended = conn;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+}
+
+/*
+ * The peer has said goodbye before it tore the connection down, and nothing of the host's was on its way: it is the peer's
+ * end, though the ticket found nobody any more.
+ */
+static void a_goodbye_before_the_reset(void)
+{
+    struct fixture *f = fixture_start((struct options){ .on.data = wait_at_gate });
+    struct peer p = peer_over_socket(tcp_connect(f->port));
+    ended = 0;
+    CHECK_EQ(pthread_mutex_lock(&gate), 0);
+    for (peer_step(&p); !SSL_is_init_finished(p.ssl); peer_step(&p)) {
+        CHECK(peer_flush(&p));
+        CHECK(peer_fill(&p) > 0);
+    }
+    CHECK(peer_send(&p, "x", 1)); /* together with the last of the handshake */
+    EVENTUALLY(ended != 0);
+    CHECK(peer_close_notify(&p));
+    peer_reset(&p);
+    CHECK_EQ(pthread_mutex_unlock(&gate), 0);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_PEER], 1);
+    fixture_stop(f);
+}
+
 static void in_plain_text(void) { check_late_end(TLSLOOP_MODE_PLAIN, false); }
 static void with_tls(void) { check_late_end(TLSLOOP_MODE_TLS, true); }
 
-CHECK_MAIN(CASE(in_plain_text), CASE(with_tls))
+CHECK_MAIN(CASE(in_plain_text), CASE(with_tls), CASE(a_goodbye_before_the_reset))
