@@ -88,7 +88,10 @@ void host_go_over(struct link *l)
     l->wants_go = code == TLSLOOP_EFULL;
     if (code != TLSLOOP_OK) return;
     l->gone_over = l->started_tls = true;
-    answered(l, inside(l), "start_tls", tlsloop_conn_start_tls(l->conn), TLSLOOP_ECLOSED, 0);
+    code = tlsloop_conn_start_tls(l->conn);
+    answered(l, inside(l), "start_tls", code, TLSLOOP_ECLOSED, 0);
+    /* The peer has been told to; what it says from now on is for nobody. */
+    if (code != TLSLOOP_OK) l->did_garbage = true;
 }
 
 /* --- Ending, pausing ------------------------------------------------------------------------------------------- */

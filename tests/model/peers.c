@@ -85,17 +85,44 @@ void peer_attach(struct link *l, int fd, bool as_server)
     p->connected = true; /* from here on it is the other thread's */
 }
 
+/*
+ * An address of this process's own, 127.a.b.last: a port that it has given back may be another's at once, and who is late
+ * must not end up there.
+ */
+static struct sockaddr_in own_address(unsigned last, int port)
+{
+    unsigned pid = (unsigned)getpid() & 0xffff;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    address.sin_addr.s_addr = htonl(127u << 24 | pid << 8 | last);
+    return address;
+}
+
+const char *peers_address(void)
+{
+    static char text[INET_ADDRSTRLEN];
+    struct sockaddr_in address = own_address(1, 0);
+    return inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+}
+
+int peers_listen(int *port)
+{
+    struct sockaddr_in address = own_address(1, 0);
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 128) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
 /* Its address is known before the server can see it. */
 bool peer_dial(struct link *l)
 {
     static atomic_uint turn;
-    struct sockaddr_in from = { .sin_family = AF_INET }, to = from;
+    struct sockaddr_in from = own_address(1 + turn++ % 32, 0), to = own_address(1, l->s->port);
     socklen_t len = sizeof from;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + turn++ % 32);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons((uint16_t)l->s->port);
     if (l->peer.gulp < 64) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 2048 }, sizeof(int));
     CHECK(bind(fd, (struct sockaddr *)&from, sizeof from) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)&from, &len) == 0);

@@ -78,7 +78,7 @@ static void start(struct sequence *s, struct dice *d)
 {
     tlsloop_callbacks callbacks = callbacks_of(s);
     tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
-    config.address = "127.0.0.1";
+    config.address = peers_address();
     config.mode = s->mode;
     config.tls = server_tls;
     config.callbacks = &callbacks;
@@ -163,7 +163,7 @@ static void connect_out(struct link *l)
     struct sequence *s = l->s;
     tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
     tlsloop_conn conn = 0;
-    config.host = "127.0.0.1";
+    config.host = peers_address();
     config.port = (uint16_t)s->outgoing_port;
     config.tls = client_tls;
     config.data = l;
@@ -298,7 +298,7 @@ void sequence_run(uint64_t seed, bool host_driven)
     s->began_us = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
     s->descriptors = (int)measure_descriptors();
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->outgoing = s->link[0].door == BY_CONNECT ? tcp_listen(&s->outgoing_port) : -1;
+    s->outgoing = s->link[0].door == BY_CONNECT ? peers_listen(&s->outgoing_port) : -1;
     start(s, &d);
     begin_polling(&poller, s, &d);
     CHECK(s->wake >= 0 && pthread_create(&peers, NULL, peers_run, s) == 0);
