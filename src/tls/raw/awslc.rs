@@ -1,12 +1,14 @@
 //! What AWS-LC has in another form than OpenSSL, under OpenSSL's names (`decl.rs` is the other half).
 //!
 //! AWS-LC descends from BoringSSL: no providers, no EVP_MAC, numbers of other widths in C's prototypes, and a few things
-//! that OpenSSL does by itself and that are done here: the choice among several certificates ([`choice`]), the refusal of
-//! weak keys and signatures ([`strength`]), tickets that are bound to a server name ([`bound`]).
+//! that OpenSSL does by itself and that are done here: the server's order of suites ([`order`]), the choice among several
+//! certificates ([`choice`]), the refusal of weak keys and signatures ([`strength`]), tickets that are bound to a server
+//! name ([`bound`]).
 #![allow(non_snake_case)]
 
 mod bound;
 mod choice;
+mod order;
 mod strength;
 #[cfg(any(test, feature = "fuzzing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
@@ -30,6 +32,7 @@ pub(super) use ffi::{
     X509_NAME_get_text_by_NID, X509_NAME_print_ex, X509_STORE_CTX_get0_cert, X509_STORE_add_crl,
     X509_check_private_key, X509_get0_serialNumber, sk_pop_free as OPENSSL_sk_pop_free,
 };
+pub(super) use order::SSL_CTX_set_ciphersuites;
 pub(super) use strength::{SSL_CTX_set_security_level, SSL_CTX_set_verify, SSL_CTX_use_cert_and_key};
 pub(super) use verdict::{SSL_get_verify_result, verdict_words};
 

@@ -147,7 +147,7 @@ impl SslCtx {
         let text = c_text(list)?;
         clear_errors();
         // SAFETY: a live context that is not shared yet, and a C string that OpenSSL copies.
-        ok(unsafe { ffi::SSL_CTX_set_ciphersuites(self.as_ptr(), text.as_ptr()) } == 1, list)
+        ok(unsafe { decl::SSL_CTX_set_ciphersuites(self.as_ptr(), text.as_ptr()) } == 1, list)
     }
 
     /// Whether a suite of exactly this name is among those that are offered.

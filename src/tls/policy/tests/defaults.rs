@@ -265,10 +265,23 @@ fn optional_is_no_client_policy() {
     policy.set_verify(Verify::Required).unwrap();
     assert!(policy.client_context().is_ok());
 }
+
 #[test]
 fn a_client_that_prefers_chacha20_gets_it() {
     let client = trusting_anybody();
     client.set_ciphers(None, Some("TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")).unwrap();
     let pair = talk(&self_signed("localhost"), &client, "localhost");
     assert_eq!(pair.server.cipher_name(), c"TLS_CHACHA20_POLY1305_SHA256");
+}
+
+#[test]
+fn the_order_of_the_server_counts() {
+    let client = trusting_anybody();
+    client
+        .set_ciphers(None, Some("TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"))
+        .unwrap();
+    assert_eq!(talk(&self_signed("localhost"), &client, "localhost").server.cipher_name(), c"TLS_AES_128_GCM_SHA256");
+    let server = self_signed("localhost");
+    server.set_ciphers(None, Some("TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384")).unwrap();
+    assert_eq!(talk(&server, &client, "localhost").server.cipher_name(), c"TLS_CHACHA20_POLY1305_SHA256");
 }

@@ -19,7 +19,7 @@ const ED25519: u16 = 0x0807;
 
 type CertCb = unsafe extern "C" fn(*mut ffi::SSL, *mut c_void) -> c_int;
 
-/// Also keeps what of the ClientHello is out of reach at the time of the callback.
+/// What of the ClientHello is out of reach at the time of the callback was kept by [`note_suites`].
 ///
 /// # Safety
 /// `ctx` is a live context that is not shared yet; `data` is what the callback takes.
@@ -33,7 +33,6 @@ pub(in crate::tls::raw) unsafe fn SSL_CTX_set_cert_cb(
         // Where this fails there is a certificate too many, and the connections of clients that cannot take it fail.
         let chooses: *const () = &CHOOSES;
         ffi::SSL_CTX_set_ex_data(ctx, context_index(), chooses.cast_mut().cast());
-        ffi::SSL_CTX_set_select_certificate_cb(ctx, Some(note_suites));
         ffi::SSL_CTX_set_cert_cb(ctx, callback, data);
     }
 }
@@ -77,20 +76,19 @@ fn bit_of(auth: c_int) -> usize {
     }
 }
 
+/// Keeps what kinds of proof the client's suites offer; false if that fails.
+///
 /// # Safety
-/// Called by AWS-LC for a live connection, with the ClientHello that it has just read.
-unsafe extern "C" fn note_suites(hello: *const ffi::SSL_CLIENT_HELLO) -> ffi::ssl_select_cert_result_t {
-    const SUCCESS: ffi::ssl_select_cert_result_t = 1;
-    const ERROR: ffi::ssl_select_cert_result_t = -1;
-    // SAFETY: as promised by AWS-LC; suites that it knows are static tables.
+/// `hello` is a ClientHello that AWS-LC has just read, for a live connection.
+pub(super) unsafe fn note_suites(hello: *const ffi::SSL_CLIENT_HELLO) -> bool {
+    // SAFETY: as promised by the caller; suites that AWS-LC knows are static tables.
     unsafe {
         let suites = std::slice::from_raw_parts((*hello).cipher_suites, (*hello).cipher_suites_len);
         let bits = suites.chunks_exact(2).fold(0, |bits, suite| {
             let suite = ffi::SSL_get_cipher_by_value(u16::from_be_bytes([suite[0], suite[1]]));
             bits | if suite.is_null() { 0 } else { bit_of(ffi::SSL_CIPHER_get_auth_nid(suite)) }
         });
-        let kept = ffi::SSL_set_ex_data((*hello).ssl, index(), ptr::without_provenance_mut(bits));
-        if kept == 1 { SUCCESS } else { ERROR }
+        ffi::SSL_set_ex_data((*hello).ssl, index(), ptr::without_provenance_mut(bits)) == 1
     }
 }
 

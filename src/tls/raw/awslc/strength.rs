@@ -39,8 +39,8 @@ pub(in crate::tls::raw) unsafe fn SSL_CTX_set_verify(
 /// # Safety
 /// Called by AWS-LC in a verification, for one certificate after the other.
 unsafe extern "C" fn confirm(good: c_int, context: *mut ffi::X509_STORE_CTX) -> c_int {
-    // SAFETY: as promised by AWS-LC.
     if good != 1 {
+        // SAFETY: as promised by AWS-LC.
         return unsafe { believe_itself(context) };
     }
     // SAFETY: as promised by AWS-LC; the certificate belongs to the verification.
