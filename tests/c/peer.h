@@ -26,6 +26,7 @@ int tcp_connect(int port);
 int tcp_try_connect(int port);              /* -1: nobody listens */
 int tcp_connect_small(int port, int bytes); /* with a receive buffer of about so many bytes */
 int tcp_listen(int *port);                  /* on 127.0.0.1, any port */
+int tcp_listen_on(const char *host, int *port); /* on one of IPv4 */
 void tcp_limits(int fd);                    /* no delay; waits end */
 bool tcp_send(int fd, const void *data, size_t len); /* all of it; false: the peer is gone */
 long tcp_recv(int fd, void *buf, size_t len);        /* bytes, or PEER_… */
@@ -56,6 +57,7 @@ struct peer peer_connect_with(int port, struct peer_options options);
 struct peer peer_accepted(int fd, SSL_CTX *context);             /* the server's side */
 
 bool peer_handshake(struct peer *p);  /* to its end; false: refused, reset or silent */
+void peer_last_flight(struct peer *p); /* so far that what it keeps is the last of the handshake, or the case ends */
 void peer_step(struct peer *p);       /* goes as far as it can with what has arrived */
 size_t peer_take(struct peer *p, void *buf, size_t room); /* bytes that are to be sent, not sent */
 long peer_fill(struct peer *p);       /* waits for bytes from the socket: their number, or PEER_… */

@@ -68,7 +68,13 @@ int tcp_connect(int port)
 
 int tcp_listen(int *port)
 {
-    struct sockaddr_in address = loopback(0);
+    return tcp_listen_on("127.0.0.1", port);
+}
+
+int tcp_listen_on(const char *host, int *port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    CHECK(inet_pton(AF_INET, host, &address.sin_addr) == 1);
     socklen_t len = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);

@@ -122,6 +122,16 @@ bool peer_handshake(struct peer *p)
     }
 }
 
+void peer_last_flight(struct peer *p)
+{
+    peer_step(p);
+    CHECK(peer_flush(p));
+    while (!SSL_is_init_finished(p->ssl)) {
+        CHECK(peer_fill(p) > 0);
+        peer_step(p);
+    }
+}
+
 void peer_seal(struct peer *p, const void *data, size_t len)
 {
     ERR_clear_error();

@@ -44,13 +44,7 @@ static struct fixture *start(struct options options)
 static struct peer almost_there(struct fixture *f)
 {
     struct peer p = peer_over_socket(tcp_connect(f->port));
-    peer_step(&p);
-    CHECK(peer_flush(&p));
-    CHECK(peer_fill(&p) > 0);
-    while (!SSL_is_init_finished(p.ssl)) {
-        peer_step(&p);
-        CHECK(SSL_is_init_finished(p.ssl) || peer_fill(&p) > 0);
-    }
+    peer_last_flight(&p);
     CHECK_EQ(sends, 1);
     return p;
 }

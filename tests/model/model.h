@@ -192,7 +192,6 @@ void host_check_stale(struct sequence *s, tlsloop_conn conn);
 
 void peers_prepare(void); /* once */
 const char *peers_address(void); /* where the server listens, and they */
-int peers_listen(int *port);
 void peer_plan(struct link *l, struct dice *d);
 bool peer_dial(struct link *l);
 void peer_attach(struct link *l, int fd, bool as_server);

@@ -104,17 +104,6 @@ const char *peers_address(void)
     return inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
 }
 
-int peers_listen(int *port)
-{
-    struct sockaddr_in address = own_address(1, 0);
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 128) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
-    *port = ntohs(address.sin_port);
-    return fd;
-}
-
 /* Its address is known before the server can see it. */
 bool peer_dial(struct link *l)
 {

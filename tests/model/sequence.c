@@ -298,7 +298,7 @@ void sequence_run(uint64_t seed, bool host_driven)
     s->began_us = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
     s->descriptors = (int)measure_descriptors();
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->outgoing = s->link[0].door == BY_CONNECT ? peers_listen(&s->outgoing_port) : -1;
+    s->outgoing = s->link[0].door == BY_CONNECT ? tcp_listen_on(peers_address(), &s->outgoing_port) : -1;
     start(s, &d);
     begin_polling(&poller, s, &d);
     CHECK(s->wake >= 0 && pthread_create(&peers, NULL, peers_run, s) == 0);
