@@ -2,8 +2,8 @@
 //!
 //! [`Link`] stays with the connection, [`Wire`] joins it with the worker's buffers while the connection is worked on.
 //! Several records arrive by one `recv` and leave by one `send`. What is collected leaves at the end of the piece of work,
-//! or, if an answer of the host's may follow at once, together with it ([`Wire::hold`]). Invariant: between two turns the worker's buffers hold
-//! nothing of any connection; what is left over has moved to its [`Link`].
+//! or, if an answer of the host's may follow at once, together with it ([`Wire::hold`]). Invariant: between two turns the
+//! worker's buffers hold nothing of any connection; what is left over has moved to its [`Link`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
