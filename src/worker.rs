@@ -81,7 +81,6 @@ struct Turn {
     /// Rings at the next deadline, for a host that waits by itself.
     clock: Option<Clock>,
     door: Option<Door>,
-    began: Instant,
     deadlines: Deadlines<Key>,
     /// Events that were not dealt with yet. The kernel tells each only once.
     ready: VecDeque<Ready>,
@@ -120,7 +119,6 @@ impl Worker {
             events: Events::new(EVENTS),
             clock,
             door,
-            began: Instant::now(),
             deadlines: Deadlines::new(),
             ready: VecDeque::with_capacity(EVENTS),
             notes: Vec::new(),
@@ -190,7 +188,7 @@ impl Turn {
         let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
         let _shift = exit::shift(&busy);
-        shard.set_now(self.millis());
+        shard.look_at_clock();
         for (what, phase) in PHASES {
             let _ = self.contained(what, |turn| phase(turn, shard));
         }
@@ -199,15 +197,11 @@ impl Turn {
         }
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// Waits for events and sorts them: our own first, connections next.
     fn wait(&mut self, shard: &Shard, timeout: Timeout) {
         contain::fault("turn: wait");
         let may_sleep = shard.inbox().may_sleep() && !self.has_leftovers(shard);
-        let wait = if may_sleep { self.until_deadline(timeout) } else { 0 };
+        let wait = if may_sleep { self.until_deadline(shard, timeout) } else { 0 };
         let waited = self.epoll.wait(&mut self.events, wait);
         shard.inbox().awake();
         if let Err(error) = waited {
@@ -238,10 +232,10 @@ impl Turn {
     }
 
     /// Milliseconds to the next deadline, rounded up, or `timeout` if that is sooner; -1: neither.
-    fn until_deadline(&self, timeout: Timeout) -> i32 {
-        let now = self.millis();
+    fn until_deadline(&self, shard: &Shard, timeout: Timeout) -> i32 {
+        let now = shard.millis(Instant::now());
         let stop = if self.stopping { self.service.stop_deadline() } else { None };
-        let stop = stop.map(|at| u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX) + 1);
+        let stop = stop.map(|at| shard.millis(at).saturating_add(1));
         let door = self.door.as_ref().and_then(Door::reopens_at);
         let next = [self.deadlines.next(), stop, door].into_iter().flatten().min();
         let wait = next.map(|at| at.saturating_sub(now));
@@ -349,7 +343,7 @@ impl Turn {
         if !shard.inbox().may_sleep() || self.has_leftovers(shard) {
             shard.inbox().signal();
         }
-        let wait = self.until_deadline(Timeout::Forever);
+        let wait = self.until_deadline(shard, Timeout::Forever);
         let ms = u64::try_from(wait).ok();
         if let Err(error) = clock.set(ms).or_else(|_| clock.set(ms)) {
             self.service

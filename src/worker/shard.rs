@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
@@ -36,7 +37,8 @@ pub(crate) struct Shard {
     lane: &'static Lane,
     inbox: Arc<Inbox>,
     limits: Limits,
-    /// Milliseconds since the worker began, as of this turn.
+    began: Instant,
+    /// Milliseconds since then, as of this turn, or of the last request that has to do with time.
     now: Cell<u64>,
     /// The connection whose callbacks may run now.
     visiting: Cell<Option<Key>>,
@@ -68,7 +70,8 @@ impl Shard {
             agenda: VecDeque::new(),
             newcomers: VecDeque::new(),
         };
-        Shard { lane, inbox, limits, now: Cell::new(0), visiting: Cell::new(None), inner: RefCell::new(inner) }
+        let (began, now, visiting) = (Instant::now(), Cell::new(0), Cell::new(None));
+        Shard { lane, inbox, limits, began, now, visiting, inner: RefCell::new(inner) }
     }
 
     /// The names and cells of its connections.
@@ -86,9 +89,14 @@ impl Shard {
         self.now.get()
     }
 
-    /// A turn begins.
-    pub(crate) fn set_now(&self, now: u64) {
-        self.now.set(now);
+    /// A turn begins, or something is asked for that counts from now: a callback before may have taken its time.
+    pub(crate) fn look_at_clock(&self) {
+        self.now.set(self.millis(Instant::now()));
+    }
+
+    /// The milliseconds from the beginning of the worker to a moment.
+    pub(crate) fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Callbacks of this connection may run from now on; `None`: of none.
@@ -199,10 +207,11 @@ impl Shard {
     /// Takes over what other threads have left with a connection.
     pub(crate) fn absorb(&self, key: Key) {
         contain::fault("shard: absorb");
+        if self.ask(key, |conn| conn.cell().gauge.has_left()) != Some(true) {
+            return;
+        }
+        self.look_at_clock();
         self.step(key, &mut [], |conn, tools| {
-            if !conn.cell().gauge.has_left() {
-                return;
-            }
             let Some(mut left) = conn.cell().take_left(false) else { return };
             // Functions first: they were promised to run, whatever becomes of the rest.
             for ask in left.asks.extract_if(.., |ask| matches!(ask, Ask::Post(..))) {
@@ -216,11 +225,11 @@ impl Shard {
     }
 
     /// A send from a callback of this worker's. What other threads left before goes first.
-    fn send(&self, key: Key, parts: &[&[u8]]) -> Result<()> {
+    fn send(&self, key: Key, parts: &[&[u8]]) -> Option<Result<()>> {
         self.absorb(key);
-        let sent = self.step(key, &mut [], |conn, tools| conn.send(parts, tools)).ok_or_else(Error::closed)?;
+        let sent = self.step(key, &mut [], |conn, tools| conn.send(parts, tools))?;
         self.list(key);
-        sent
+        Some(sent)
     }
 }
 
@@ -245,16 +254,19 @@ fn local<R>(id: Id, act: impl FnOnce(&Shard, Key) -> R) -> Option<R> {
     })
 }
 
-/// [`Shard::send`] for an id of the calling worker's; `None` for another's.
+/// [`Shard::send`] for an id of the calling worker's; `None` for another's, and for one that has no connection here: it may
+/// be on its way to this worker.
 pub(crate) fn send_locally(id: Id, parts: &[&[u8]]) -> Option<Result<()>> {
-    local(id, |shard, key| shard.send(key, parts))
+    local(id, |shard, key| shard.send(key, parts)).flatten()
 }
 
-/// Does what the host asks of a connection of the calling worker's; `None` for another's. `allow` decides first.
+/// Does what the host asks of a connection of the calling worker's; for others, as above, it answers with the request.
+/// `allow` decides first.
 pub(crate) fn ask_locally(id: Id, ask: Ask, allow: impl FnOnce(&Conn) -> Result<()>) -> Result<Option<Ask>> {
     let mut ask = Some(ask);
     let answer = local(id, |shard, key| {
         shard.absorb(key);
+        shard.look_at_clock();
         let now = shard.now();
         let obeyed = shard.ask(key, |conn| {
             allow(conn)?;
@@ -264,9 +276,9 @@ pub(crate) fn ask_locally(id: Id, ask: Ask, allow: impl FnOnce(&Conn) -> Result<
             Ok(())
         });
         shard.list(key);
-        obeyed.unwrap_or_else(|| Err(Error::closed()))
+        obeyed
     });
-    answer.transpose().map(|_| ask)
+    answer.flatten().transpose().map(|_| ask)
 }
 
 /// Starts TLS on a connection whose callback is running; `None`: no callback of it is.

@@ -198,6 +198,40 @@ static void later_is_later(void)
     fixture_stop(f);
 }
 
+static _Atomic long long asked_ms, ran_ms;
+
+static void note_time(tlsloop_conn conn, void *arg)
+{
+    (void)conn;
+    (void)arg;
+    ran_ms = check_now_ms();
+}
+
+static void take_time_and_ask(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f;
+    (void)data;
+    (void)len;
+    check_nap(300);
+    asked_ms = check_now_ms();
+    CHECK_OK(tlsloop_conn_post_after(conn, 200, note_time, NULL));
+    CHECK_OK(tlsloop_conn_set_idle_timeout(conn, 250));
+}
+
+/* Time counts from the call, however long the callback has taken that makes it. */
+static void asked_late_in_a_callback(void)
+{
+    struct fixture *f = fixture_start((struct options){ .on.data = take_time_and_ask });
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_send(&p, "x", 1));
+    CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
+    CHECK(check_now_ms() - asked_ms >= 250 - 10); /* never early */
+    CHECK(ran_ms - asked_ms >= 200 - 10);
+    CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_IDLE_TIMEOUT);
+    peer_close(&p);
+    fixture_stop(f);
+}
+
 /* "post_after: early, if the connection ends first": by whomever it is ended, server_stop included. */
 static void early_if_the_connection_ends(void)
 {
@@ -279,5 +313,5 @@ static void a_post_that_posts_itself_again(void)
 }
 
 CHECK_MAIN(CASE(runs_once_on_an_idle_connection), CASE(l18_posts_and_sends_from_many_threads),
-           CASE(posts_race_with_the_end), CASE(later_is_later), CASE(early_if_the_connection_ends),
-           CASE(posts_from_last_posts), CASE(a_post_that_posts_itself_again))
+           CASE(posts_race_with_the_end), CASE(later_is_later), CASE(asked_late_in_a_callback),
+           CASE(early_if_the_connection_ends), CASE(posts_from_last_posts), CASE(a_post_that_posts_itself_again))
