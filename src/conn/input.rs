@@ -77,6 +77,9 @@ impl Conn {
         if wire.link().is_choked() {
             self.choked_at = tools.now;
         }
+        if wire.has_received() {
+            self.moved_in = tools.now;
+        }
         if matches!(&self.inbound, Inbound::Pending(fate) if fate.cannot_wait()) {
             // An alert about the failure is the last that leaves.
             drop(wire);
@@ -85,7 +88,6 @@ impl Conn {
             wire.hold();
         }
         if filled > 0 {
-            self.moved_in = tools.now;
             self.warmth.note_record();
             Cell::add(&self.cell.bytes_in, filled);
             tools.counters.bytes_in.add(filled as u64);

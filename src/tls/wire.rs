@@ -201,6 +201,7 @@ pub(crate) struct Wire<'a> {
     link: &'a mut Link,
     bufs: &'a mut Buffers,
     recvs: u8,
+    received: bool,
     holds: bool,
     pub(super) patience: Patience,
 }
@@ -216,7 +217,7 @@ impl<'a> Wire<'a> {
             // It leaves with what follows it.
             bufs.output.append(&mut link.rest_out.take());
         }
-        Wire { link, bufs, recvs: RECVS, holds: false, patience: Patience::new() }
+        Wire { link, bufs, recvs: RECVS, received: false, holds: false, patience: Patience::new() }
     }
 
     /// Keeps what was collected until the next piece of work, in the same visit, sends it with its own.
@@ -242,6 +243,11 @@ impl<'a> Wire<'a> {
     /// Whether all that the socket gave so far has been used.
     pub(crate) fn is_empty(&self) -> bool {
         self.bufs.start == self.bufs.end
+    }
+
+    /// Whether the kernel gave anything, be it less than a record.
+    pub(crate) fn has_received(&self) -> bool {
+        self.received
     }
 
     /// Whether reading on would find nothing without a new event.
@@ -332,6 +338,7 @@ impl<'a> Wire<'a> {
             match socket::recv(link.fd.as_fd(), &mut self.bufs.input[self.bufs.end..]) {
                 Ok(0) => link.eof = true,
                 Ok(n) => {
+                    self.received = true;
                     self.bufs.end += n;
                     link.dry = link.reminded;
                 }

@@ -123,6 +123,25 @@ static void speaking_renews_it(void)
     check_timed_out(f, &p);
 }
 
+/* "Milliseconds without a byte in either direction": be it less than a record. */
+static void a_record_that_comes_slowly(void)
+{
+    enum { PIECES = 40 };
+    static char data[PIECES * 100], record[2 * sizeof data];
+    struct fixture *f = fixture_start((struct options){ .config.idle_timeout_ms = 1000 * check_time_factor() });
+    struct peer p = peer_connect(f->port);
+    peer_seal(&p, data, sizeof data);
+    size_t n = peer_take(&p, record, sizeof record), piece = n / PIECES + 1;
+    for (size_t at = 0; at < n; at += piece) {
+        CHECK(tcp_send(p.fd, record + at, n - at < piece ? n - at : piece));
+        check_nap(50 * check_time_factor());
+    }
+    EVENTUALLY_EQ(f->bytes, sizeof data);
+    CHECK_EQ(f->disconnects, 0);
+    peer_leave(&p);
+    fixture_stop(f);
+}
+
 /* The handshake's deadline is not the idle timeout, nor the reverse: "the deadline ends with the handshake". */
 static void the_handshakes_deadline_ends_with_it(void)
 {
@@ -136,4 +155,5 @@ static void the_handshakes_deadline_ends_with_it(void)
 }
 
 CHECK_MAIN(CASE(of_the_configuration), CASE(of_one_connection), CASE(the_last_one_counts),
-           CASE(none_is_never), CASE(speaking_renews_it), CASE(the_handshakes_deadline_ends_with_it))
+           CASE(none_is_never), CASE(speaking_renews_it), CASE(a_record_that_comes_slowly),
+           CASE(the_handshakes_deadline_ends_with_it))
