@@ -231,6 +231,16 @@ impl Gauge {
         self.word.fetch_and(!FULL, Ordering::SeqCst) & FULL != 0
     }
 
+    /// Takes back `n` bytes that were counted and never queued. A refusal meanwhile is answered by the next release.
+    pub fn take_back(&self, n: usize) {
+        self.word.fetch_sub((n as u64) << COUNT, Ordering::SeqCst);
+    }
+
+    /// Whether a send was refused for want of room, and the host has not been told yet that there is room again.
+    pub fn is_full(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & FULL != 0
+    }
+
     /// Refuses all sends from now on, and says how: true unless it was said as strongly before.
     pub fn seal(&self, mark: Mark) -> bool {
         let weaker_too = (2_u64 << mark as u32) - 1;
@@ -278,6 +288,17 @@ mod tests {
         assert!(gauge.release(5, 25), "low water");
         assert!(!gauge.release(25, 25), "told already");
         assert_eq!(gauge.count(), 0);
+    }
+
+    #[test]
+    fn a_refusal_for_bytes_that_were_never_queued_is_answered_too() {
+        let gauge = Gauge::default();
+        assert_eq!(gauge.accept(150, 100, false), Ok(()));
+        assert_eq!(gauge.accept(1, 100, false), Err(Refusal::Full));
+        gauge.take_back(150);
+        assert!(gauge.is_full());
+        assert!(gauge.release(0, 25), "the next release tells");
+        assert!(!gauge.is_full() && !gauge.release(0, 25));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Conn {
         let own: [Option<(u64, Due)>; 3] = match self.phase {
             Phase::Opening => [
                 // Until plain text that was sent before TLS has left, it is a send like any other.
-                if self.plain_left > 0 {
+                if self.has_plain_left() {
                     after(self.moved_out, limits.send_timeout, Due::Send)
                 } else {
                     after(self.born, self.way.timeout, Due::Handshake)

@@ -94,7 +94,7 @@ impl Conn {
             // What was looked at stays where it is, so only the kernel can have news; its last may have come with what stood
             // before.
             Opening::Detection | Opening::Hello => {
-                self.link.has_unread() || (self.link.has_ended() && !self.has_plain_left())
+                !self.has_plain_left() && (self.link.has_unread() || self.link.has_ended())
             }
             Opening::Introduction(..) | Opening::Handshake => self.link.has_more(),
         }
@@ -191,8 +191,8 @@ impl Conn {
     }
 
     /// Plain text that was accepted before TLS leaves first.
-    fn has_plain_left(&self) -> bool {
-        self.plain_left > 0 || !self.link.is_flushed()
+    pub(super) fn has_plain_left(&self) -> bool {
+        matches!(self.stream, Stream::Plain) && (self.plain_left > 0 || !self.link.is_flushed())
     }
 
     /// This end speaks first.

@@ -17,7 +17,7 @@ impl Conn {
         self.cell.gauge.accept(len, tools.limits.high_water, false).map_err(refused)?;
         self.begin_progress(tools.now);
         if let Err(error) = self.queue.push(parts, tools.pool) {
-            self.cell.gauge.release(len, 0);
+            self.cell.gauge.take_back(len);
             return Err(Error::new(Code::NoMemory, format!("the send queue: {error}")));
         }
         tools.counters.queued.add(len as u64);
@@ -72,19 +72,20 @@ impl Conn {
 
     /// On the way up only the handshake's own bytes leave, and plain text that was accepted before TLS was started.
     fn flush_opening(&mut self, tools: &mut Tools<'_>) -> News {
-        if self.plain_left > 0 {
+        if self.has_plain_left() {
             self.write_queue(tools);
             // The handshake's time begins when the plain text has left.
             self.born = tools.now;
         } else if !self.link.is_flushed() {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
+        let drained = self.release(tools);
         if self.link.send_error().is_some() && self.is_announced {
             self.lost = self.has_unsent();
             self.fail_write();
             return News::Nothing;
         }
-        if self.release(tools) { News::Drained } else { News::Nothing }
+        if drained { News::Drained } else { News::Nothing }
     }
 
     /// Encrypts and sends until the queue is empty or the kernel takes no more.
@@ -145,7 +146,7 @@ impl Conn {
             self.delivered += std::mem::take(&mut self.in_flight);
         }
         let n = std::mem::take(&mut self.delivered);
-        if n == 0 {
+        if n == 0 && !self.cell.gauge.is_full() {
             return false;
         }
         Cell::add(&self.cell.bytes_out, n);

@@ -27,6 +27,7 @@ int tcp_try_connect(int port);              /* -1: nobody listens */
 int tcp_connect_small(int port, int bytes); /* with a receive buffer of about so many bytes */
 int tcp_listen(int *port);                  /* on 127.0.0.1, any port */
 int tcp_listen_on(const char *host, int *port); /* on one of IPv4 */
+int tcp_listen_small(int *port); /* what is accepted there has as little room both ways as the kernel gives */
 void tcp_limits(int fd);                    /* no delay; waits end */
 bool tcp_send(int fd, const void *data, size_t len); /* all of it; false: the peer is gone */
 long tcp_recv(int fd, void *buf, size_t len);        /* bytes, or PEER_… */

@@ -71,6 +71,14 @@ int tcp_listen(int *port)
     return tcp_listen_on("127.0.0.1", port);
 }
 
+int tcp_listen_small(int *port)
+{
+    int fd = tcp_listen(port), bytes = 1;
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
+    return fd;
+}
+
 int tcp_listen_on(const char *host, int *port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };

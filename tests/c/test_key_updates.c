@@ -22,21 +22,13 @@ static void note_worker(struct fixture *f, unsigned number)
     worker = gettid();
 }
 
-/* What is accepted there has as little room both ways as the kernel gives. */
-static int listen_with_little_room(void)
-{
-    int port, fd = tcp_listen(&port), bytes = 1;
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
-    return fd;
-}
-
 /* No time limits but this one: what does not end by itself stays. */
 static struct fixture *start(struct hooks on, unsigned send_timeout_ms)
 {
+    int port;
     on.worker_start = note_worker;
     struct fixture *f = stage_start((struct options){
-        .on = on, .config = { .listen_fd = listen_with_little_room(), .send_timeout_ms = send_timeout_ms,
+        .on = on, .config = { .listen_fd = tcp_listen_small(&port), .send_timeout_ms = send_timeout_ms,
                               .close_timeout_ms = TLSLOOP_NONE } }, NULL);
     f->loose_descriptors = true; /* the listening socket was there before, and goes with the server */
     return f;
