@@ -112,7 +112,8 @@ bool peer_dial(struct link *l)
     socklen_t len = sizeof from;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
-    if (l->peer.gulp < 64) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 2048 }, sizeof(int));
+    /* Not less: once full it may open only by the kernel's probes, five a second, for half of it each. */
+    if (l->peer.gulp < 64) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 8192 }, sizeof(int));
     CHECK(bind(fd, (struct sockaddr *)&from, sizeof from) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)&from, &len) == 0);
     char address[INET_ADDRSTRLEN];
