@@ -47,10 +47,45 @@ pub(crate) struct Outgoing {
     pub(crate) addresses: Option<Vec<Address>>,
 }
 
+#[derive(Default)]
+struct Notes {
+    list: Vec<Note>,
+    /// How many are about to leave one that has to be heeded.
+    guests: usize,
+    /// The worker would have ended but for them.
+    wanted_shut: bool,
+    /// The worker has ended.
+    closed: bool,
+}
+
+/// Whoever has this may leave a note that the worker heeds: it does not end before.
+pub(crate) struct Guest<'a> {
+    inbox: &'a Inbox,
+}
+
+impl Guest<'_> {
+    /// Leaves it.
+    pub(crate) fn leave(self, note: Note) {
+        self.inbox.push(note);
+    }
+}
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        let mut notes = self.inbox.notes.lock();
+        notes.guests -= 1;
+        let awaited = notes.wanted_shut;
+        drop(notes);
+        if awaited {
+            self.inbox.nudge();
+        }
+    }
+}
+
 /// The requests to one worker.
 pub(crate) struct Inbox {
     wake: Wake,
-    notes: Mutex<Vec<Note>>,
+    notes: Mutex<Notes>,
     /// Whether there are any, so that a turn without requests takes no lock. Changed under the lock alone.
     has_notes: AtomicBool,
     /// True from just before the worker waits until somebody wakes it. Whoever turns it to false writes to the
@@ -69,7 +104,7 @@ impl Inbox {
     pub(crate) fn new(high_water: usize) -> io::Result<Inbox> {
         Ok(Inbox {
             wake: Wake::new()?,
-            notes: Mutex::new(Vec::new()),
+            notes: Mutex::new(Notes::default()),
             has_notes: AtomicBool::new(false),
             asleep: AtomicBool::new(true),
             high_water,
@@ -82,10 +117,33 @@ impl Inbox {
     pub(crate) fn push(&self, note: Note) {
         {
             let mut notes = self.notes.lock();
-            notes.push(note);
+            notes.list.push(note);
             self.has_notes.store(true, Ordering::SeqCst);
         }
         self.nudge();
+    }
+
+    /// Lets somebody in who will leave a note; `None`: the worker has ended.
+    pub(crate) fn admit(&self) -> Option<Guest<'_>> {
+        let mut notes = self.notes.lock();
+        if notes.closed {
+            return None;
+        }
+        notes.guests += 1;
+        Some(Guest { inbox: self })
+    }
+
+    /// The worker ends, unless there is a note, or somebody is about to leave one. From then on nobody is let in.
+    pub(crate) fn close(&self) -> bool {
+        let mut notes = self.notes.lock();
+        notes.closed |= notes.list.is_empty() && notes.guests == 0;
+        notes.wanted_shut = true;
+        notes.closed
+    }
+
+    /// Whether somebody is about to leave a note.
+    pub(crate) fn has_guests(&self) -> bool {
+        self.notes.lock().guests > 0
     }
 
     /// Makes the worker take a turn, if it may be waiting.
@@ -126,7 +184,7 @@ impl Inbox {
         }
         let mut notes = self.notes.lock();
         self.has_notes.store(false, Ordering::SeqCst);
-        std::mem::swap(&mut *notes, into);
+        std::mem::swap(&mut notes.list, into);
     }
 
     /// The names of the worker that reads this.

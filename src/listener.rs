@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
@@ -25,12 +25,15 @@ pub enum Listen {
     Nowhere,
 }
 
+/// What an address begins with that is the path of a unix socket.
+const UNIX: &str = "unix:";
+
 /// Binds and listens where the host asked for it.
-pub(crate) fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<OwnedFd> {
+fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<OwnedFd> {
     let Some(text) = address else {
         return listen_everywhere(port, backlog);
     };
-    if let Some(path) = text.strip_prefix("unix:") {
+    if let Some(path) = text.strip_prefix(UNIX) {
         if path.is_empty() {
             return Err(Error::invalid("address: \"unix:\" without a path"));
         }
@@ -58,7 +61,7 @@ fn is_stale(path: &Path) -> bool {
     is_socket && socket::connect(&Address::unix(path)).is_err_and(refused)
 }
 
-/// The file of a unix socket: it is removed with the server, unless another has taken its place.
+/// The file of a unix socket: it goes with this, unless another has taken its place.
 pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
@@ -66,8 +69,9 @@ pub(crate) struct SocketFile {
 
 impl SocketFile {
     /// The file that a server has just made; `None` where it made none.
-    pub(crate) fn made_by(listen: &Listen, address: &Address) -> Option<SocketFile> {
-        let (Listen::Address(..), Address::Unix(path)) = (listen, address) else { return None };
+    pub(crate) fn made_by(listen: &Listen) -> Option<SocketFile> {
+        let Listen::Address(Some(text), _) = listen else { return None };
+        let path = text.strip_prefix(UNIX)?;
         // The host may go to another directory, as daemon(3) does.
         let path = path::absolute(path).ok()?;
         let identity = SocketFile::identity(&path)?;
@@ -78,8 +82,14 @@ impl SocketFile {
         fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
     }
 
-    /// Removes it.
-    pub(crate) fn remove(self) {
+    /// Another server goes on behind it.
+    pub(crate) fn leave(mut self) {
+        self.path = PathBuf::new();
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
         if SocketFile::identity(&self.path) == Some(self.identity) {
             // Nobody is left to be told of a failure; the next server sees that nobody listens there.
             let _ = fs::remove_file(&self.path);
@@ -119,17 +129,33 @@ fn resolve(text: &str, port: u16) -> Result<SocketAddr> {
     found.next().ok_or_else(|| Error::new(Code::System, format!("address \"{text}\": the name has no address")))
 }
 
-/// A duplicate of a listening socket that the host hands in, made non-blocking: a worker must not hang in `accept`.
-pub(crate) fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
+/// The socket that the workers of a server share, if it has one; of one that was handed in, a duplicate.
+pub(crate) fn open(listen: &Listen, backlog: i32) -> Result<Option<OwnedFd>> {
+    match listen {
+        Listen::Nowhere => Ok(None),
+        Listen::Address(address, port) => self::listen(address.as_deref(), *port, backlog).map(Some),
+        Listen::Socket(fd) => duplicate_handed_in(*fd).map(Some),
+    }
+}
+
+/// A duplicate of a listening socket that the host hands in. It shares its flags, so it stays as it is until nothing else
+/// can fail.
+fn duplicate_handed_in(fd: RawFd) -> Result<OwnedFd> {
     let told = |error: io::Error| of_handed_in(format!("listen_fd {fd}"), &error);
     match socket::with_raw(fd, socket::is_listening).map_err(told)? {
         Some(true) => {}
         Some(false) => return Err(Error::invalid(format!("listen_fd {fd}: the socket does not listen"))),
         None => return Err(Error::invalid(format!("listen_fd {fd}: not a stream socket"))),
     }
-    let own = socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)?;
-    socket::adopt_flags(own.as_fd()).map_err(told)?;
-    Ok(own)
+    socket::with_raw(fd, |fd| socket::duplicate(fd, 0)).map_err(told)
+}
+
+/// Gives a listening socket that was handed in, in form of a duplicate, to its server: a worker must not hang in `accept`.
+pub(crate) fn take_over(fd: RawFd, own: BorrowedFd<'_>) -> Result<()> {
+    socket::adopt_flags(own).map_err(|error| of_handed_in(format!("listen_fd {fd}"), &error))?;
+    // The service works with the duplicate; the host's own number is given up only now.
+    drop(socket::take(fd));
+    Ok(())
 }
 
 /// What went wrong with a descriptor that the host hands in: some errors say that it is not what it should be.

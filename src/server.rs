@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::exit;
 use crate::host::{Host, Level};
 use crate::id::MAX_WORKERS;
-use crate::inbox::Inbox;
+use crate::inbox::{Guest, Inbox};
 pub use crate::listener::Listen;
 use crate::listener::{self, SocketFile};
 use crate::resolver::Resolver;
@@ -139,10 +139,6 @@ impl Server {
             return Err(Error::new(Code::Deadlock, "a host-driven server cannot be started in a callback"));
         }
         let _visit = exit::visit()?;
-        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
-        let listener = open_listener(config)?;
-        let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
-        let address = address.map_err(|error| Error::system("getsockname", &error))?;
         let count = match config.workers {
             Workers::Threads(n) => n,
             Workers::PerCpu => thread::cpus(),
@@ -151,13 +147,18 @@ impl Server {
         if count > MAX_WORKERS {
             return Err(Error::invalid(format!("workers is {count}: at most {MAX_WORKERS}")));
         }
+        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
+        let listener = listener::open(&config.listen, config.backlog)?;
+        let file = SocketFile::made_by(&config.listen);
+        let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
+        let address = address.map_err(|error| Error::system("getsockname", &error))?;
         let inbox = |_| Inbox::new(config.high_water).map(Arc::new);
         let inboxes: std::io::Result<Vec<Arc<Inbox>>> = (0..count).map(inbox).collect();
         let inboxes = inboxes.map_err(|error| Error::system("eventfd", &error))?;
         let terms = terms(config, &*host);
         let service = Arc::new(Service::new(terms, host, context, listener, inboxes));
         let workers: Result<Vec<Worker>> = (0..count).map(|n| Worker::new(n, service.clone())).collect();
-        Server::assemble(config, service, workers?, address)
+        Server::assemble(config, service, workers?, address, file)
     }
 
     fn assemble(
@@ -165,6 +166,7 @@ impl Server {
         service: Arc<Service>,
         workers: Vec<Worker>,
         address: Option<Address>,
+        file: Option<SocketFile>,
     ) -> Result<Server> {
         let live = fork::enter()?;
         let stop_wake = Wake::new().map_err(|error| Error::system("eventfd", &error))?;
@@ -180,16 +182,16 @@ impl Server {
             waiting: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             fd,
-            socket_file: Mutex::new(address.as_ref().and_then(|address| SocketFile::made_by(&config.listen, address))),
+            socket_file: Mutex::new(file),
             address,
             resolver: Resolver::default(),
             _live: live,
         };
         server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;
         server.employ(config, workers)?;
-        if let Listen::Socket(fd) = config.listen {
-            // The service works with a duplicate; the host's own number is given up only now.
-            drop(socket::take(fd));
+        let listener = server.service.listener.lock().clone();
+        if let (Listen::Socket(fd), Some(listener)) = (&config.listen, listener) {
+            listener::take_over(*fd, listener.as_fd())?;
         }
         Ok(server)
     }
@@ -230,15 +232,21 @@ impl Server {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_wait was called in a callback"));
         }
         exit::check()?;
+        // Host-driven, too: between two turns nobody holds the worker.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let waited = self.wait_here();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        waited
+    }
+
+    fn wait_here(&self) -> Result<()> {
         if let Crew::HostDriven(_) = self.crew {
             while !self.poll(Timeout::Forever)? {}
             return Ok(());
         }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
         while !self.stop_requested.load(Ordering::SeqCst) {
             self.stop_wake.wait();
         }
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -299,6 +307,14 @@ impl Server {
         Ok(())
     }
 
+    /// A worker for a connection of the host's. With the guest it waits for the note about it, and does not end before.
+    fn enter(&self) -> Result<(&Arc<Inbox>, Guest<'_>)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
+        let inbox = &self.service.inboxes[number];
+        let guest = inbox.admit().filter(|_| self.service.stage() < Stage::Stopping);
+        Ok((inbox, guest.ok_or_else(Error::closed)?))
+    }
+
     /// The port that it listens on; 0 on a unix socket.
     pub fn port(&self) -> Result<u16> {
         self.address.as_ref().map(Address::port).ok_or_else(|| Error::state("the server has no listening socket"))
@@ -310,7 +326,7 @@ impl Server {
         let listener = listener.ok_or_else(|| Error::state("the server has no listening socket, or no longer"))?;
         let duplicate = socket::duplicate(listener.as_fd(), 0).map_err(|error| Error::system("fcntl", &error))?;
         // The successor goes on under the same path.
-        self.socket_file.lock().take();
+        self.socket_file.lock().take().into_iter().for_each(SocketFile::leave);
         Ok(duplicate)
     }
 
@@ -353,9 +369,7 @@ impl Drop for Server {
         // What OpenSSL has a part in goes while that may be used.
         let _visit = exit::visit();
         drop(self.service.context.lock().take());
-        if let Some(file) = self.socket_file.get_mut().take() {
-            file.remove();
-        }
+        drop(self.socket_file.get_mut().take());
         if has_begun {
             self.tell_end();
         }
@@ -381,15 +395,6 @@ fn terms(config: &Config, host: &dyn Host) -> Terms {
         max_connections: config.max_connections,
         max_handshakes: config.max_handshakes,
         max_per_ip: config.max_per_ip,
-    }
-}
-
-/// The socket that the workers share; of one that was handed in, a duplicate.
-fn open_listener(config: &Config) -> Result<Option<OwnedFd>> {
-    match &config.listen {
-        Listen::Nowhere => Ok(None),
-        Listen::Address(address, port) => listener::listen(address.as_deref(), *port, config.backlog).map(Some),
-        Listen::Socket(fd) => listener::duplicate_handed_in(*fd).map(Some),
     }
 }
 

@@ -180,7 +180,7 @@ impl Drop for Worker {
 
 impl Turn {
     fn goes_on(&self, shard: &Shard) -> bool {
-        !self.stopping || shard.len() > 0 || !shard.inbox().is_empty()
+        !self.stopping || shard.len() > 0 || !shard.inbox().close()
     }
 
     /// One turn: the work that is there. What a defect leaves undone stays where the next turn finds it.
@@ -227,6 +227,8 @@ impl Turn {
             || !self.ready.is_empty()
             || (self.service.stage() >= Stage::Draining && has_visitors)
             || (self.service.stage() == Stage::Stopping && !self.stopping)
+            // The last to be waited for may have gone between our look and our pause.
+            || (self.stopping && shard.len() == 0 && !shard.inbox().has_guests())
             // The handshake that made room may have ended between our look and our pause.
             || (self.door.as_ref().is_some_and(Door::is_paused) && !self.service.is_busy())
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::address::Address;
@@ -12,16 +11,14 @@ use crate::id::Id;
 use crate::inbox::{Newcomer, Note};
 use crate::info::Facts;
 use crate::listener;
-use crate::service::{Seat, Stage};
+use crate::service::Seat;
 use crate::sys::socket;
 
 impl Server {
     /// Takes over a connected socket, with the host's pointer for it. `tell` gets the name before any callback has it.
     pub fn adopt(&self, fd: RawFd, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
         let peer = connected_to(fd)?;
-        if self.service.stage() == Stage::Stopping {
-            return Err(Error::closed());
-        }
+        let (inbox, guest) = self.enter()?;
         let proxied = match &self.service.balancers {
             Some(trusted) if !trusted.trusts(&peer) => {
                 return Err(Error::state(format!("fd {fd}: {peer} is not among config->proxy_trusted")));
@@ -29,18 +26,13 @@ impl Server {
             trusted => trusted.is_some(),
         };
         let seat = self.seat_for(&peer, proxied)?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        let inbox = &self.service.inboxes[number];
-        let named = socket::with_raw(fd, socket::adopt_flags)
-            .map_err(told(fd))
-            .and_then(|()| inbox.lane().ok_or_else(Error::closed))
-            .and_then(|lane| {
-                let named = lane.name().map(|name| (lane, name));
-                named.ok_or_else(|| Error::state("the worker has no room for another connection"))
-            });
-        let (lane, (key, id, cell)) = named?;
+        let lane = inbox.lane().ok_or_else(Error::closed)?;
+        let named = lane.name().ok_or_else(|| Error::state("the worker has no room for another connection"));
+        let (key, id, cell) = named?;
         let moved = if self.service.host_driven { listener::above_select(fd) } else { Ok(None) };
-        let moved = moved.map_err(told(fd)).inspect_err(|_| lane.forget(key))?;
+        // What changes the host's descriptor comes last.
+        let ready = moved.and_then(|moved| socket::with_raw(fd, socket::adopt_flags).map(|()| moved));
+        let moved = ready.map_err(told(fd)).inspect_err(|_| lane.forget(key))?;
         // Only now nothing can fail any more, and the descriptor is ours.
         let given = socket::take(fd);
         let fd = moved.unwrap_or(given);
@@ -48,7 +40,7 @@ impl Server {
         let facts = Facts { is_invited: true, ..Facts::new(peer, seat.keep()) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);
-        inbox.push(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
+        guest.leave(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
     }
 

@@ -3,18 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::inbox::{Note, Outgoing};
+use crate::inbox::{Guest, Inbox, Note, Outgoing};
 use crate::info::Facts;
 use crate::listener;
 use crate::resolver::Place;
-use crate::service::Stage;
 use crate::sys::socket;
 use crate::target::{Config, Target};
 
@@ -24,28 +22,25 @@ impl Server {
     pub fn connect(&self, config: &Config, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
         let target = Arc::new(Target::of(config)?);
         let place = Place::read(&config.host, config.port)?;
-        if self.service.stage() == Stage::Stopping {
-            return Err(Error::closed());
-        }
+        let worker = self.enter()?;
         if let Place::Named(..) = place {
             self.resolver.begin()?;
         }
         let seat = self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
-        self.send_out(target, place, config.connect_timeout, data, tell)?;
+        self.send_out(worker, target, place, config.connect_timeout, data, tell)?;
         seat.keep();
         Ok(())
     }
 
     fn send_out(
         &self,
+        (inbox, guest): (&Arc<Inbox>, Guest<'_>),
         target: Arc<Target>,
         place: Place,
         timeout: Option<u64>,
         data: usize,
         tell: impl FnOnce(Id),
     ) -> Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        let inbox = &self.service.inboxes[number];
         // It keeps the connection's place until there is an address to connect a socket to.
         let fd = socket::unconnected().map_err(|error| Error::system("socket", &error))?;
         let moved = if self.service.host_driven { listener::above_select(fd.as_raw_fd()) } else { Ok(None) };
@@ -59,7 +54,7 @@ impl Server {
         };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(Facts { is_invited: true, ..facts }));
         tell(id);
-        inbox.push(Note::Outgoing(Box::new(Outgoing { key, fd, target, timeout, addresses })));
+        guest.leave(Note::Outgoing(Box::new(Outgoing { key, fd, target, timeout, addresses })));
         if let Place::Named(name, port) = place {
             let until = timeout.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
             // The answer may find the server gone.

@@ -181,15 +181,18 @@ pub(crate) fn delays_writes(fd: BorrowedFd<'_>) -> bool {
     option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY).is_ok_and(|value| value == 0)
 }
 
-/// Makes a descriptor that came from the host non-blocking and close-on-exec.
+/// Makes a descriptor that came from the host non-blocking and close-on-exec, or leaves it as it was.
 pub(crate) fn adopt_flags(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: integers only.
     unsafe {
         let flags = cvt(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
         cvt(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK))?;
-        cvt(libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC))?;
+        let done = cvt(libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC));
+        if done.is_err() {
+            libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags);
+        }
+        done.map(|_| ())
     }
-    Ok(())
 }
 
 /// A second descriptor for the same socket, close-on-exec, numbered `least` or above.

@@ -128,6 +128,12 @@ static int listen_at(const char *path)
     return fd;
 }
 
+static ino_t file_at(const char *path)
+{
+    struct stat file;
+    return stat(path, &file) == 0 ? file.st_ino : 0;
+}
+
 /* A socket file of a server that is gone lies in the way. */
 static void on_a_unix_socket(void)
 {
@@ -140,7 +146,12 @@ static void on_a_unix_socket(void)
     options.config.address = address;
     /* Whether the file is stale could not be told. */
     now.in_the_way = now.call == STATX || now.call == CONNECT || (now.call == SOCKET && now.n > 1);
+    ino_t before = file_at(path);
+    char other[256]; /* as long as this stands for the same file, no other has its number */
+    snprintf(other, sizeof other, "%s/other", keys_dir());
+    CHECK(link(path, other) == 0);
     struct fixture *f = try_start(options);
+    if (!f && file_at(path) != 0 && file_at(path) != before) fails_the_case("a file of ours is left behind");
     if (f) {
         int fd = dial_unix(path);
         echo(fd);
@@ -150,6 +161,7 @@ static void on_a_unix_socket(void)
         if (access(path, F_OK) == 0 && interpose_failed == 0) fails_the_case("the file is still there");
     }
     unlink(path);
+    unlink(other);
 }
 
 static void l06_a_unix_socket(void)
@@ -161,11 +173,12 @@ static void l06_a_unix_socket(void)
 /* The listening socket is handed in, and handed on; the server drains. */
 static void with_a_socket_handed_in(void)
 {
-    int port, mine = tcp_listen(&port), answer;
+    int port, mine = tcp_listen(&port), flags = fcntl(mine, F_GETFL), answer;
     struct options options = plain_options();
     options.config.listen_fd = mine;
     struct fixture *f = try_start(options);
     if (!f) {
+        CHECK_EQ(fcntl(mine, F_GETFL), flags);
         CHECK(close(tcp_connect(port)) == 0 && close(mine) == 0); /* it is still ours, and listens */
         return;
     }
@@ -183,8 +196,8 @@ static void with_a_socket_handed_in(void)
 
 static void l06_a_listening_socket_handed_in(void)
 {
-    each_failure_of(&(struct way){ with_a_socket_handed_in, { GETSOCKOPT, FCNTL, GETSOCKNAME, EPOLL_CTL, CLOSE,
-                                                              CALLS } });
+    each_failure_of(&(struct way){ with_a_socket_handed_in, { GETSOCKOPT, FCNTL, GETSOCKNAME, EPOLL_CREATE1,
+                                                              EPOLL_CTL, EVENTFD, CLOSE, CALLS } });
 }
 
 /* A drain that meets the limit of descriptors waits like any accept: "it refuses and goes on, without spinning". */
@@ -218,12 +231,14 @@ static void with_a_connection_handed_in(void)
     struct fixture *f = try_start(options);
     if (!f) return;
     dial_pair(ends);
+    int status = fcntl(ends[1], F_GETFL), flags = fcntl(ends[1], F_GETFD);
     f->loose_descriptors = true;
     MARKED(&answer, tlsloop_server_adopt(f->server, ends[1], NULL, &conn));
     if (went_well(answer)) {
         CHECK(conn != 0);
         echo(ends[0]);
     } else {
+        CHECK(fcntl(ends[1], F_GETFL) == status && fcntl(ends[1], F_GETFD) == flags);
         CHECK(conn == 0 && close(ends[1]) == 0); /* still ours */
     }
     close(ends[0]);

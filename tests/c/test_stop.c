@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "measure.h"
 #include "peer.h"
+#include "stage.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -203,6 +204,86 @@ static void request_stop_makes_wait_return(void)
     fixture_stop(f);
 }
 
+static atomic_bool enough;
+static atomic_uint turns;
+
+static void count_turn(tlsloop_conn conn, void *arg)
+{
+    (void)conn;
+    (void)arg;
+    turns++;
+}
+
+static void *post_on_and_on(void *arg)
+{
+    while (!enough) CHECK_OK(tlsloop_conn_post(*(tlsloop_conn *)arg, count_turn, NULL));
+    return NULL;
+}
+
+/* "with another thread in wait: ESTATE", at every moment, however many turns there are in it. */
+static void stop_beside_a_wait_with_work(void)
+{
+    pthread_t waiter, poster;
+    struct fixture *f = fixture_start((struct options){ 0 });
+    struct peer p = peer_connect(f->port);
+    tlsloop_conn conn = fixture_conn(f, 0);
+    host_end(f);
+    waiting_thread = 0;
+    enough = false;
+    CHECK(pthread_create(&waiter, NULL, wait_for_stop, f) == 0);
+    for (int seen = 0; seen < 20; seen++) EVENTUALLY(waiting_thread && measure_sleeps(waiting_thread));
+    CHECK(pthread_create(&poster, NULL, post_on_and_on, &conn) == 0);
+    while (turns < check_scaled(300000)) CHECK_EQ(tlsloop_server_stop(f->server, 0), TLSLOOP_ESTATE);
+    enough = true;
+    CHECK(pthread_join(poster, NULL) == 0);
+    CHECK_OK(tlsloop_server_request_stop(f->server));
+    CHECK(pthread_join(waiter, NULL) == 0);
+    host_begin(f);
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+}
+
+static atomic_uint begun; /* connections that go out */
+static int silent_port;
+
+static void connect_until_refused(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    tlsloop_conn out;
+    (void)conn;
+    (void)data;
+    (void)len;
+    config.host = "127.0.0.1";
+    config.port = (uint16_t)silent_port;
+    config.mode = TLSLOOP_MODE_PLAIN;
+    for (int i = 0; i < 100; i++) {
+        int answer = tlsloop_server_connect(f->server, &config, &out);
+        CHECK(answer == TLSLOOP_OK || answer == TLSLOOP_ECLOSED);
+        if (answer != TLSLOOP_OK) return;
+        begun++;
+    }
+}
+
+/* "Failed before on_connect: on_handshake_failed, once": whoever got an id beside the stop has one of the two. */
+static void connections_that_begin_beside_the_stop(void)
+{
+    int silent = tcp_listen(&silent_port);
+    for (unsigned i = check_scaled(300); i > 0; i--) {
+        begun = 0;
+        struct fixture *f = stage_start((struct options){
+            .on.data = connect_until_refused, .config = { .mode = TLSLOOP_MODE_PLAIN, .workers = 2 } }, NULL);
+        f->loose_descriptors = true; /* those that were accepted are ended behind it */
+        int fd = tcp_connect(f->port);
+        CHECK(tcp_send(fd, "x", 1));
+        EVENTUALLY(begun > 0);
+        fixture_stop(f);
+        CHECK_EQ(f->connects + f->handshakes_failed, begun + 1);
+        close(fd);
+    }
+    close(silent);
+}
+
 static struct fixture *to_stop;
 static volatile sig_atomic_t handler_ok;
 
@@ -293,6 +374,7 @@ static void stop_without_grace_waits_for_nobody(void)
 }
 
 CHECK_MAIN(CASE(l33_stop_in_a_handshake_storm), CASE(start_and_stop_leave_nothing),
-           CASE(stop_in_a_callback), CASE(request_stop_makes_wait_return),
+           CASE(stop_in_a_callback), CASE(request_stop_makes_wait_return), CASE(stop_beside_a_wait_with_work),
+           CASE(connections_that_begin_beside_the_stop),
            CASE(request_stop_from_a_signal_handler), CASE(stop_with_grace_flushes),
            CASE(stop_without_grace_waits_for_nobody))

@@ -84,3 +84,30 @@ pub fn a_nudge_is_not_missed() {
     }
     others.into_iter().for_each(|other| other.join().unwrap());
 }
+
+/// A worker that ends has heeded every note of those whom it let in, waits in vain for nobody, and lets nobody in
+/// afterwards. It ends as `Turn::goes_on` does.
+pub fn no_guest_is_left_behind() {
+    let inbox = inbox();
+    let guests: Vec<_> = [true, false]
+        .into_iter()
+        .map(|leaves| {
+            let inbox = inbox.clone();
+            thread::spawn(move || match inbox.admit() {
+                Some(guest) if leaves => {
+                    guest.leave(note(1));
+                    1
+                }
+                // What it was let in for has failed.
+                Some(_) | None => 0,
+            })
+        })
+        .collect();
+    let (mut got, mut notes) = (0, Vec::new());
+    while !inbox.close() {
+        got += turn(&inbox, || inbox.has_guests(), &mut notes);
+    }
+    let left: usize = guests.into_iter().map(|guest| guest.join().unwrap()).sum();
+    assert_eq!(got, left);
+    assert!(inbox.is_empty() && inbox.admit().is_none());
+}

@@ -24,6 +24,7 @@ models! {
     |model: fn()| try_orders(3, model);
     gauges::each_refusal_is_answered_by_a_drain_and_there_is_none_without,
     inboxes::no_note_is_left_behind,
+    inboxes::no_guest_is_left_behind,
     inboxes::a_nudge_is_not_missed,
     cells::a_stale_id_reaches_nobody,
     cells::what_is_sent_arrives,
