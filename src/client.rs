@@ -151,10 +151,13 @@ impl Client {
     fn end_direction(&mut self) -> Result<()> {
         self.may_send()?;
         self.outbound = Outbound::Ended;
-        self.write_end();
         let mut deadline = Deadline::after(self.io_timeout);
+        let most = KEPT.saturating_add(self.kept.len());
+        if let Err(error) = self.make_end(&mut deadline, most) {
+            return Err(self.send_failed(error));
+        }
         while !self.link.is_flushed() {
-            if let Err(error) = self.wait_to_write(&mut deadline, KEPT) {
+            if let Err(error) = self.wait_to_write(&mut deadline, most) {
                 return Err(self.send_failed(error));
             }
         }
@@ -201,10 +204,13 @@ impl Client {
     /// Ends the connection: close_notify, if nothing has failed, then the socket. What is on its way has a second to
     /// reach the peer. After a send that was cut off, the peer gets a reset.
     pub fn close(mut self) {
+        let mut deadline = Deadline::after(Some(GOODBYE));
         if self.may_send().is_ok() {
-            self.write_end();
+            let most = KEPT.saturating_add(self.kept.len());
+            // There is nobody to be told that there was no end to be made.
+            let _ = self.make_end(&mut deadline, most);
         }
-        self.leave(&mut Deadline::after(Some(GOODBYE)));
+        self.leave(&mut deadline);
     }
 
     /// Ends the socket in such a way that nothing which was sent is destroyed, as far as the time goes.

@@ -9,6 +9,7 @@
 #include "policy.h"
 #include "stage.h"
 
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -234,7 +235,125 @@ static void rubbish_instead_of_the_rest(void)
     fixture_stop(f);
 }
 
+/* The blocking client, and the peer in a thread. */
+struct talk {
+    int listener;
+    void (*serve)(struct talk *t, struct peer *p);
+    tlsloop_client *client;
+    pthread_t thread;
+    atomic_bool begun; /* the client has been asked for something, and has yet to answer */
+};
+
+static void *run(void *arg)
+{
+    struct talk *t = arg;
+    struct peer p = accept_peer(t->listener);
+    send_two_bytes_and_half_a_ticket(&p);
+    EVENTUALLY(t->begun);
+    check_nap(20);
+    t->serve(t, &p);
+    peer_close(&p);
+    return NULL;
+}
+
+static void talk_begin(struct talk *t, void (*serve)(struct talk *t, struct peer *p), unsigned io_timeout_ms)
+{
+    char data[2];
+    int port;
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    *t = (struct talk){ .listener = tcp_listen(&port), .serve = serve };
+    CHECK(pthread_create(&t->thread, NULL, run, t) == 0);
+    config.host = "127.0.0.1";
+    config.port = (uint16_t)port;
+    config.io_timeout_ms = io_timeout_ms;
+    config.tls = policy_new();
+    CHECK_OK(tlsloop_tls_set_verify(config.tls, TLSLOOP_VERIFY_NONE));
+    CHECK_OK(tlsloop_client_connect(&config, &t->client));
+    tlsloop_tls_free(config.tls);
+    CHECK_EQ(tlsloop_client_recv(t->client, data, sizeof data), 2);
+    t->begun = true;
+}
+
+static void talk_finish(struct talk *t)
+{
+    CHECK_OK(tlsloop_client_close(t->client));
+    CHECK(pthread_join(t->thread, NULL) == 0);
+    close(t->listener);
+}
+
+static void send_the_rest_and_more(struct talk *t, struct peer *p)
+{
+    (void)t;
+    CHECK(peer_flush(p));
+    CHECK(peer_send(p, "more", 4));
+    CHECK_EQ(peer_until_end(p, NULL), PEER_CLEAN);
+    CHECK(peer_close_notify(p));
+    tcp_until_end(p->fd);
+}
+
+/* "client_end: close_notify; go on receiving": OK is the answer only when it has left. */
+static void the_clients_end_waits_for_the_rest(void)
+{
+    struct talk t;
+    char data[5];
+    talk_begin(&t, send_the_rest_and_more, 0);
+    CHECK_OK(tlsloop_client_end(t.client));
+    CHECK_EQ(tlsloop_client_recv(t.client, data, sizeof data), 4);
+    CHECK_EQ(tlsloop_client_recv(t.client, data, sizeof data), 0);
+    talk_finish(&t);
+}
+
+/* "client_close: close_notify, if nothing has failed before" */
+static void the_clients_close_waits_for_the_rest(void)
+{
+    struct talk t;
+    talk_begin(&t, send_the_rest_and_more, 0);
+    talk_finish(&t);
+}
+
+static void send_no_rest(struct talk *t, struct peer *p)
+{
+    (void)t;
+    forget_the_rest(p);
+    peer_until_end(p, NULL);
+}
+
+/* "otherwise as client_send: ETIMEDOUT after io_timeout_ms in all" */
+static void the_clients_end_does_not_wait_for_ever(void)
+{
+    struct talk t;
+    if (!waits_for_the_rest()) return;
+    talk_begin(&t, send_no_rest, 200);
+    CHECK_FAILS(tlsloop_client_end(t.client), TLSLOOP_ETIMEDOUT, "half a message");
+    talk_finish(&t);
+}
+
+static void end_instead(struct talk *t, struct peer *p)
+{
+    (void)t;
+    tcp_fin(p->fd);
+    tcp_until_end(p->fd);
+}
+
+/* A server that ends instead sends no rest: the call fails at once. */
+static void the_clients_calls_do_not_wait_for_a_server_that_ends(void)
+{
+    struct talk t;
+    char byte;
+    if (!waits_for_the_rest()) return;
+    for (int sends = 0; sends < 2; sends++) {
+        talk_begin(&t, end_instead, TLSLOOP_NONE);
+        int code = sends ? tlsloop_client_send(t.client, "x", 1) : tlsloop_client_end(t.client);
+        CHECK_EQ(code, TLSLOOP_ETLS);
+        CHECK_HAS(tlsloop_last_error(), "in the middle of a message");
+        CHECK_EQ(tlsloop_client_recv(t.client, &byte, 1), TLSLOOP_ETRUNCATED);
+        talk_finish(&t);
+    }
+}
+
 CHECK_MAIN(CASE(a_close_waits_for_the_rest), CASE(an_end_waits_for_the_rest),
            CASE(an_answer_and_a_close_wait_for_the_rest), CASE(an_answer_and_an_end_wait_for_the_rest),
            CASE(an_end_waits_for_the_rest_in_a_pause), CASE(the_close_timeout_bounds_the_wait),
-           CASE(a_peer_that_leaves_is_not_waited_for), CASE(rubbish_instead_of_the_rest))
+           CASE(a_peer_that_leaves_is_not_waited_for), CASE(rubbish_instead_of_the_rest),
+           CASE(the_clients_end_waits_for_the_rest), CASE(the_clients_close_waits_for_the_rest),
+           CASE(the_clients_end_does_not_wait_for_ever), CASE(the_clients_calls_do_not_wait_for_a_server_that_ends))
