@@ -163,7 +163,10 @@ impl Client {
         }
         match self.link.send_error() {
             Some(error) => Err(self.send_failed(self.lost(&error))),
-            None => Ok(()),
+            None => {
+                self.link.mute();
+                Ok(())
+            }
         }
     }
 
@@ -222,6 +225,8 @@ impl Client {
             // Something is cut off, which must not look like an end.
             return socket::reset(self.link.fd());
         }
+        // Nothing is read for OpenSSL any more, so nothing waits for what it would say.
+        self.link.mute();
         while !self.link.is_flushed() && self.link.send_error().is_none() {
             let ended = self.link.drop_input(&mut self.bufs);
             if !matches!(self.wait(deadline, !ended), Ok(true)) {

@@ -115,10 +115,11 @@ impl Client {
         }
     }
 
-    /// Waits until the socket can be written to, if something waits for that, or read from, if `read`; false: the time is
-    /// up.
+    /// Waits until the socket can be written to, if something waits for that, or read from, if `read` and if what came
+    /// could be used; false: the time is up.
     pub(super) fn wait(&mut self, deadline: &mut Deadline, read: bool) -> Result<bool> {
         let write = self.link.is_blocked();
+        let read = read && !self.link.is_choked();
         let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
         let Some(ready) = ready else { return Ok(false) };
         if ready.readable && read {
@@ -145,6 +146,8 @@ impl Client {
             Inbound::Failed(said) if said.code() != Code::System => said.clone(),
             _ => error,
         };
+        // What OpenSSL would still say cannot follow what is cut off, and would only hold up what is to be received.
+        self.link.mute();
         self.outbound = Outbound::Failed(told.clone());
         told
     }
