@@ -151,16 +151,22 @@ impl Client {
     fn end_direction(&mut self) -> Result<()> {
         self.may_send()?;
         self.outbound = Outbound::Ended;
-        self.write_end();
         let mut deadline = Deadline::after(self.io_timeout);
+        let most = KEPT.saturating_add(self.kept.len());
+        if let Err(error) = self.make_end(&mut deadline, most) {
+            return Err(self.send_failed(error));
+        }
         while !self.link.is_flushed() {
-            if let Err(error) = self.wait_to_write(&mut deadline, KEPT) {
+            if let Err(error) = self.wait_to_write(&mut deadline, most) {
                 return Err(self.send_failed(error));
             }
         }
         match self.link.send_error() {
             Some(error) => Err(self.send_failed(self.lost(&error))),
-            None => Ok(()),
+            None => {
+                self.link.mute();
+                Ok(())
+            }
         }
     }
 
@@ -201,10 +207,13 @@ impl Client {
     /// Ends the connection: close_notify, if nothing has failed, then the socket. What is on its way has a second to
     /// reach the peer. After a send that was cut off, the peer gets a reset.
     pub fn close(mut self) {
+        let mut deadline = Deadline::after(Some(GOODBYE));
         if self.may_send().is_ok() {
-            self.write_end();
+            let most = KEPT.saturating_add(self.kept.len());
+            // There is nobody to be told that there was no end to be made.
+            let _ = self.make_end(&mut deadline, most);
         }
-        self.leave(&mut Deadline::after(Some(GOODBYE)));
+        self.leave(&mut deadline);
     }
 
     /// Ends the socket in such a way that nothing which was sent is destroyed, as far as the time goes.
@@ -216,6 +225,8 @@ impl Client {
             // Something is cut off, which must not look like an end.
             return socket::reset(self.link.fd());
         }
+        // Nothing is read for OpenSSL any more, so nothing waits for what it would say.
+        self.link.mute();
         while !self.link.is_flushed() && self.link.send_error().is_none() {
             let ended = self.link.drop_input(&mut self.bufs);
             if !matches!(self.wait(deadline, !ended), Ok(true)) {

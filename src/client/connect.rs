@@ -115,7 +115,7 @@ impl Client {
         self.stream = Stream::Tls(Tls::new(target.ssl()?));
         let done = self.step_to_the_end(deadline).and_then(|()| self.learn(target));
         done.map_err(|error| {
-            self.write_end();
+            let _ = self.write_end();
             self.leave(&mut Deadline::after(Some(0)));
             Error::new(error.code(), format!("{}, {}", self.label, target.explain(&error)))
         })

@@ -53,7 +53,11 @@ impl Client {
             }
             match self.stream.write(&mut wire, rest) {
                 Step::Done(n) => *rest = &rest[n..],
-                Step::WantRead | Step::WantWrite | Step::End(_) => break,
+                Step::WantRead | Step::WantWrite => break,
+                Step::End(_) => {
+                    failure = Some(cut_off());
+                    break;
+                }
                 Step::Failed(cause) => {
                     failure = Some(cause);
                     break;
@@ -69,10 +73,25 @@ impl Client {
         }
     }
 
-    /// Writes our end, as far as the kernel takes it.
-    pub(super) fn write_end(&mut self) {
-        // Whether it has left shows at the link.
-        self.stream.end(&mut Wire::new(&mut self.link, &mut self.bufs));
+    /// Makes our end, if that can be now, and hands to the kernel what it takes of it; false: it is to be asked for again
+    /// when something has come, or left. Whether the end has left shows at the link.
+    pub(super) fn write_end(&mut self) -> Result<bool> {
+        let step = self.stream.end(&mut Wire::new(&mut self.link, &mut self.bufs));
+        match step {
+            Step::Done(()) => Ok(true),
+            Step::WantRead | Step::WantWrite => Ok(false),
+            Step::End(_) => Err(self.named(&cut_off())),
+            Step::Failed(cause) => Err(self.named(&cause)),
+        }
+    }
+
+    /// Makes our end, and waits until that can be: OpenSSL makes none while half a message of the server's has come.
+    /// Data that stands before it is kept, up to `most` bytes.
+    pub(super) fn make_end(&mut self, deadline: &mut Deadline, most: usize) -> Result<()> {
+        while !self.write_end()? {
+            self.wait_to_write(deadline, most)?;
+        }
+        Ok(())
     }
 
     /// Waits until a write can go on. Meanwhile what arrives is taken in, up to `most` bytes: a peer that answers while
@@ -82,7 +101,12 @@ impl Client {
         if can_take && self.link.has_news() {
             self.fill(most);
         } else if !self.wait(deadline, can_take)? {
-            let why = format!("{} did not take within {} ms what was sent", self.label, self.io_timeout.unwrap_or(0));
+            let ms = self.io_timeout.unwrap_or(0);
+            let why = if self.link.is_blocked() {
+                format!("{} did not take within {ms} ms what was sent", self.label)
+            } else {
+                format!("{} sent half a message of TLS, and within {ms} ms no more of it", self.label)
+            };
             return Err(Error::new(Code::TimedOut, why));
         }
         match &self.inbound {
@@ -91,10 +115,11 @@ impl Client {
         }
     }
 
-    /// Waits until the socket can be written to, if something waits for that, or read from, if `read`; false: the time is
-    /// up.
+    /// Waits until the socket can be written to, if something waits for that, or read from, if `read` and if what came
+    /// could be used; false: the time is up.
     pub(super) fn wait(&mut self, deadline: &mut Deadline, read: bool) -> Result<bool> {
         let write = self.link.is_blocked();
+        let read = read && !self.link.is_choked();
         let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
         let Some(ready) = ready else { return Ok(false) };
         if ready.readable && read {
@@ -121,6 +146,8 @@ impl Client {
             Inbound::Failed(said) if said.code() != Code::System => said.clone(),
             _ => error,
         };
+        // What OpenSSL would still say cannot follow what is cut off, and would only hold up what is to be received.
+        self.link.mute();
         self.outbound = Outbound::Failed(told.clone());
         told
     }
@@ -135,4 +162,9 @@ impl Client {
         let error = failure.error();
         Error::new(error.code(), format!("{}: {}", self.label, error.sentence()))
     }
+}
+
+/// The server has ended within a message that ours would have to follow.
+fn cut_off() -> Failure {
+    Failure::Protocol(Error::new(Code::Tls, "the server ended in the middle of a message of TLS"))
 }

@@ -128,8 +128,11 @@ impl Conn {
         }
         let is_last = self.outbound == Outbound::Ending && self.queue.is_empty() && !self.cell.gauge.has_left();
         if is_last && failure.is_none() && self.stream.ends_in_band() {
-            // The end leaves together with the last bytes.
-            self.stream.end(&mut wire);
+            // The end leaves together with the last bytes. One that is not made by this is asked for again behind them.
+            match self.stream.end(&mut wire) {
+                Step::Failed(cause) if self.phase == Phase::Open => failure = Some(cause),
+                Step::Done(()) | Step::WantRead | Step::WantWrite | Step::End(_) | Step::Failed(_) => {}
+            }
         }
         taken += wire.flush();
         if taken > 0 {
@@ -163,11 +166,17 @@ impl Conn {
                 // Sent by another thread before the seal, so it leaves before the end. The note about it is on its way.
                 return;
             }
-            let mut wire = Wire::new(&mut self.link, tools.bufs);
-            self.stream.end(&mut wire);
-            drop(wire);
+            let step = self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
             if self.link.send_error().is_some() {
                 return self.write_failed(tools);
+            }
+            match step {
+                // The next visit that has read something, or sent, tries again. The close timeout bounds the wait.
+                Step::WantRead | Step::WantWrite => return,
+                Step::Failed(failure) if self.phase == Phase::Open => return self.fail(&failure),
+                Step::Failed(Failure::Reset(_)) => return self.fail_write(),
+                // There is no end to be made any more; and while closing, what is no longer TLS is dropped as it comes.
+                Step::Done(()) | Step::End(_) | Step::Failed(Failure::Protocol(_) | Failure::System(_)) => {}
             }
             if !self.link.is_flushed() {
                 return;

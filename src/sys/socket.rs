@@ -1,6 +1,7 @@
 //! Stream sockets: non-blocking, close-on-exec, and never a SIGPIPE.
 
 use std::ffi::{CString, OsStr};
+use std::fs;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -44,21 +45,28 @@ pub(crate) fn listen_inet(address: SocketAddr, backlog: libc::c_int) -> io::Resu
     if let SocketAddr::V6(v6) = address {
         set_flag(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, !v6.ip().is_unspecified())?;
     }
-    bind_and_listen(fd, &Name::of(&Address::Inet(address))?, backlog)
+    bind(&fd, &Name::of(&Address::Inet(address))?)?;
+    listen(&fd, backlog)?;
+    Ok(fd)
 }
 
 /// A listening unix socket at `path`.
 pub(crate) fn listen_unix(path: &Path, backlog: libc::c_int) -> io::Result<OwnedFd> {
     let fd = new_socket(libc::AF_UNIX)?;
-    bind_and_listen(fd, &Name::of(&Address::unix(path))?, backlog)
+    bind(&fd, &Name::of(&Address::unix(path))?)?;
+    // The file is there already.
+    listen(&fd, backlog).inspect_err(|_| drop(fs::remove_file(path)))?;
+    Ok(fd)
 }
 
-fn bind_and_listen(fd: OwnedFd, name: &Name, backlog: libc::c_int) -> io::Result<OwnedFd> {
+fn bind(fd: &OwnedFd, name: &Name) -> io::Result<()> {
     // SAFETY: `name` holds `len` bytes of an address.
-    cvt(unsafe { libc::bind(fd.as_raw_fd(), name.as_ptr(), name.len) })?;
+    cvt(unsafe { libc::bind(fd.as_raw_fd(), name.as_ptr(), name.len) }).map(|_| ())
+}
+
+fn listen(fd: &OwnedFd, backlog: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
-    cvt(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
-    Ok(fd)
+    cvt(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(|_| ())
 }
 
 /// A socket that is connected to nothing.

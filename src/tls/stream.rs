@@ -206,7 +206,8 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// Ends our direction: close_notify, or FIN in plain text, for which everything written before must have left.
+    /// Ends our direction: close_notify, or FIN in plain text, for which everything written before must have left. Until
+    /// it answers [`Step::Done`] the end has not been made. It reads if it has to, but no data.
     pub(crate) fn end(&mut self, wire: &mut Wire<'_>) -> Step<()> {
         match self {
             Stream::Plain => {
@@ -217,8 +218,8 @@ impl Stream {
             Stream::Tls(tls) => match tls.state {
                 State::Open => {
                     let answer = tls.ssl.close_notify(wire);
-                    // A wire that is full takes it later: OpenSSL keeps the alert, and sends it when it is asked again.
-                    if !matches!(answer, Answer::WantWrite) {
+                    // What cannot be made yet, or not be taken, is made or sent when it is asked for again.
+                    if !matches!(answer, Answer::WantRead | Answer::WantWrite) {
                         tls.state = State::Closed;
                     }
                     tls.settle(wire, answer).unit()

@@ -40,7 +40,7 @@ pub(crate) struct Link {
     choked: bool,
     /// Something was handed over to be sent.
     spoke: bool,
-    /// Our end has been sent: what OpenSSL would still say (an answer to a key update) is dropped.
+    /// Nothing may follow what was sent: what OpenSSL would still say (an answer to a key update) is dropped.
     mute: bool,
     recv_errno: i32,
     send_errno: i32,
@@ -141,9 +141,9 @@ impl Link {
         self.spoke
     }
 
-    /// Our end has been sent, and nothing may follow it.
+    /// Our end has been sent, or nothing can follow what is cut off: OpenSSL waits for no room any more.
     pub(crate) fn mute(&mut self) {
-        self.mute = true;
+        (self.mute, self.choked) = (true, false);
     }
 
     /// Whether the peer's FIN was read. Bytes that came before it may still wait.

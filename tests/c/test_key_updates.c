@@ -9,6 +9,7 @@
 #include "policy.h"
 #include "stage.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -131,6 +132,99 @@ static void l28_answers_that_nobody_reads_have_a_deadline(void)
     fixture_stop(f);
 }
 
+/* The blocking client to a server that asks, and does not read. Its socket has as little room as the server's. */
+struct talk {
+    tlsloop_client *client;
+    pthread_t thread;
+    unsigned io_timeout_ms;
+    int port;
+    atomic_int tid; /* once the client is connected */
+    atomic_int sent; /* what tlsloop_client_send answered */
+    atomic_ullong bytes;
+};
+
+static void connect_client(struct talk *t)
+{
+    int little = 1;
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    config.host = "127.0.0.1";
+    config.port = (uint16_t)t->port;
+    config.io_timeout_ms = t->io_timeout_ms;
+    config.tls = policy_new();
+    CHECK_OK(tlsloop_tls_set_verify(config.tls, TLSLOOP_VERIFY_NONE));
+    CHECK_OK(tlsloop_client_connect(&config, &t->client));
+    tlsloop_tls_free(config.tls);
+    int fd = tlsloop_client_fd(t->client);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
+    t->tid = gettid();
+}
+
+static void *receive(void *arg)
+{
+    struct talk *t = arg;
+    char buf[4096];
+    long n;
+    if (!t->client) connect_client(t);
+    while ((n = tlsloop_client_recv(t->client, buf, sizeof buf)) > 0) t->bytes += (unsigned long long)n;
+    return NULL;
+}
+
+static void *send_much_and_receive(void *arg)
+{
+    static char much[1 << 20];
+    struct talk *t = arg;
+    connect_client(t);
+    t->sent = tlsloop_client_send(t->client, much, sizeof much);
+    return receive(t);
+}
+
+static struct peer talk_begin(struct talk *t, void *(*talk)(void *))
+{
+    struct identity mine = keys_local();
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    CHECK(context != NULL);
+    CHECK(SSL_CTX_use_certificate_chain_file(context, mine.chain) == 1);
+    CHECK(SSL_CTX_use_PrivateKey_file(context, mine.key, SSL_FILETYPE_PEM) == 1);
+    int listener = tcp_listen_small(&t->port);
+    CHECK(pthread_create(&t->thread, NULL, talk, t) == 0);
+    struct peer p = peer_accepted(accept(listener, NULL, NULL), context);
+    SSL_CTX_free(context);
+    CHECK(peer_handshake(&p));
+    close(listener);
+    EVENTUALLY(t->tid);
+    ask_until_nothing_is_taken(&p);
+    return p;
+}
+
+/* "tlsloop_client_recv waits": also where it is not for bytes, but for room for the answers; and then it goes on. */
+static void a_client_that_receives_waits_for_room(void)
+{
+    struct talk t = { .io_timeout_ms = TLSLOOP_NONE };
+    char buf[4096];
+    if (!answers_at_once()) return;
+    struct peer p = talk_begin(&t, receive);
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(t.tid));
+    EVENTUALLY((recv(p.fd, buf, sizeof buf, MSG_DONTWAIT), t.bytes + UNSENT >= sealed));
+    peer_reset(&p);
+    CHECK(pthread_join(t.thread, NULL) == 0);
+    CHECK_OK(tlsloop_client_close(t.client));
+}
+
+/* "client_send: ETIMEDOUT"; "client_recv goes on": with all that has arrived, for no answer can follow what was cut off. */
+static void a_client_that_sends_waits_for_room(void)
+{
+    struct talk t = { .io_timeout_ms = 3000 * check_time_factor() };
+    if (!answers_at_once()) return;
+    struct peer p = talk_begin(&t, send_much_and_receive);
+    for (int i = 0; i < 20; i++) EVENTUALLY(measure_sleeps(t.tid));
+    EVENTUALLY_EQ(t.sent, TLSLOOP_ETIMEDOUT);
+    EVENTUALLY(t.bytes + UNSENT >= sealed);
+    peer_reset(&p);
+    CHECK(pthread_join(t.thread, NULL) == 0);
+    CHECK_OK(tlsloop_client_close(t.client));
+}
+
 /* L26: "work per turn is bounded": who sends dozens of them at once, and no data among them, is left. There is room for all
  * of them, so that they come at once. */
 static void l26_a_burst_of_key_updates_ends_the_connection(void)
@@ -195,6 +289,7 @@ static void l10_what_is_no_tls_is_dropped_while_closing(void)
 }
 
 CHECK_MAIN(CASE(l16_answers_that_nobody_reads), CASE(l16_answers_that_are_read_late),
+           CASE(a_client_that_receives_waits_for_room), CASE(a_client_that_sends_waits_for_room),
            CASE(l28_answers_that_nobody_reads_have_a_deadline),
            CASE(l26_a_burst_of_key_updates_ends_the_connection), CASE(key_updates_with_data_between),
            CASE(l10_what_is_no_tls_is_dropped_while_closing))

@@ -28,8 +28,8 @@ pub(super) use ffi::{
     OPENSSL_cleanse, SSL_CTX_add_client_CA, SSL_CTX_get_ciphers, SSL_CTX_set_alpn_select_cb,
     SSL_CTX_set_cert_verify_callback, SSL_CTX_set_tlsext_servername_callback, SSL_CTX_set_tlsext_ticket_key_cb,
     SSL_R_CERTIFICATE_VERIFY_FAILED, SSL_R_NO_APPLICATION_PROTOCOL, SSL_SESSION_is_resumable,
-    SSL_get_peer_certificate as SSL_get1_peer_certificate, SSL_get_servername, SSL_get1_session, SSL_use_cert_and_key,
-    X509_NAME_get_text_by_NID, X509_NAME_print_ex, X509_STORE_CTX_get0_cert, X509_STORE_add_crl,
+    SSL_get_peer_certificate as SSL_get1_peer_certificate, SSL_get_servername, SSL_get1_session, SSL_in_init,
+    SSL_use_cert_and_key, X509_NAME_get_text_by_NID, X509_NAME_print_ex, X509_STORE_CTX_get0_cert, X509_STORE_add_crl,
     X509_check_private_key, X509_get0_serialNumber, sk_pop_free as OPENSSL_sk_pop_free,
 };
 pub(super) use order::SSL_CTX_set_ciphersuites;

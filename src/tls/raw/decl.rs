@@ -82,6 +82,7 @@ unsafe extern "C" {
     fn SSL_get_client_ciphers(ssl: *const SSL) -> *mut stack_st_SSL_CIPHER;
     fn SSL_CIPHER_get_auth_nid(cipher: *const SSL_CIPHER) -> c_int;
     pub(super) fn SSL_check_chain(ssl: *mut SSL, x: *mut X509, key: *mut EVP_PKEY, chain: *mut stack_st_X509) -> c_int;
+    pub(super) fn SSL_in_init(ssl: *const SSL) -> c_int;
     fn SSL_free_buffers(ssl: *mut SSL) -> c_int;
     fn SSL_rstate_string(ssl: *const SSL) -> *const c_char;
     pub(super) fn SSL_get_servername(ssl: *const SSL, kind: c_int) -> *const c_char;

@@ -74,13 +74,23 @@ impl Ssl {
         self.step(transport, |ssl| unsafe { ffi::SSL_write(ssl, data.as_ptr().cast(), len) })
     }
 
-    /// Sends close_notify. Not to be called during a handshake or after a failure (SSL_shutdown(3)).
+    /// Sends close_notify. Not to be called before the handshake is done or after a failure (SSL_shutdown(3)).
     pub(crate) fn close_notify(&mut self, transport: &mut dyn Transport) -> Answer {
-        // SSL_shutdown answers 0 when ours has gone and the peer's has not come: done, for this direction.
-        // SAFETY: `ssl` is alive for the call.
-        self.step(transport, |ssl| match unsafe { ffi::SSL_shutdown(ssl) } {
-            0 => 1,
-            other => other,
+        // SAFETY: `ssl` is alive for the calls.
+        self.step(transport, |ssl| unsafe {
+            // While a ticket or a key update of the peer's has come in part (RFC 8446, 5.1), or its answer has yet to
+            // leave, OpenSSL counts as in a handshake and refuses to end. A write first goes on with that; so does this.
+            let ready = if decl::SSL_in_init(ssl) == 1 { decl::SSL_do_handshake(ssl) } else { 1 };
+            if ready != 1 {
+                return ready;
+            }
+            match ffi::SSL_shutdown(ssl) {
+                // Ours has gone and the peer's has not come: done, for this direction.
+                0 => 1,
+                // It has gone before, together with something else, and now the peer's is awaited.
+                other if ffi::SSL_get_error(ssl, other) == ffi::SSL_ERROR_WANT_READ => 1,
+                other => other,
+            }
         })
     }
 
