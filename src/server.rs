@@ -18,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::exit;
 use crate::host::{Host, Level};
 use crate::id::MAX_WORKERS;
-use crate::inbox::{Guest, Inbox};
+use crate::inbox::Inbox;
 pub use crate::listener::Listen;
 use crate::listener::{self, SocketFile};
 use crate::resolver::Resolver;
@@ -305,14 +305,6 @@ impl Server {
         self.tell_stop(grace);
         self.service.stop_by(Instant::now() + grace.min(LONGEST));
         Ok(())
-    }
-
-    /// A worker for a connection of the host's. With the guest it waits for the note about it, and does not end before.
-    fn enter(&self) -> Result<(&Arc<Inbox>, Guest<'_>)> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
-        let inbox = &self.service.inboxes[number];
-        let guest = inbox.admit().filter(|_| self.service.stage() < Stage::Stopping);
-        Ok((inbox, guest.ok_or_else(Error::closed)?))
     }
 
     /// The port that it listens on; 0 on a unix socket.

@@ -77,7 +77,7 @@ impl Conn {
         if wire.link().is_choked() {
             self.choked_at = tools.now;
         }
-        if wire.has_received() {
+        if wire.received {
             self.moved_in = tools.now;
         }
         if matches!(&self.inbound, Inbound::Pending(fate) if fate.cannot_wait()) {

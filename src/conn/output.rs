@@ -129,10 +129,8 @@ impl Conn {
         let is_last = self.outbound == Outbound::Ending && self.queue.is_empty() && !self.cell.gauge.has_left();
         if is_last && failure.is_none() && self.stream.ends_in_band() {
             // The end leaves together with the last bytes. One that is not made by this is asked for again behind them.
-            match self.stream.end(&mut wire) {
-                Step::Failed(cause) if self.phase == Phase::Open => failure = Some(cause),
-                Step::Done(()) | Step::WantRead | Step::WantWrite | Step::End(_) | Step::Failed(_) => {}
-            }
+            let step = self.stream.end(&mut wire);
+            failure = step.failure().filter(|_| self.phase == Phase::Open);
         }
         taken += wire.flush();
         if taken > 0 {

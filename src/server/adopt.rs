@@ -3,15 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::inbox::{Newcomer, Note};
+use crate::inbox::{Guest, Inbox, Newcomer, Note};
 use crate::info::Facts;
 use crate::listener;
-use crate::service::Seat;
+use crate::service::{Seat, Stage};
 use crate::sys::socket;
 
 impl Server {
@@ -42,6 +43,14 @@ impl Server {
         tell(id);
         guest.leave(Note::Newcomer(Box::new(Newcomer { key, fd, proxied })));
         Ok(())
+    }
+
+    /// A worker for a connection of the host's. With the guest it waits for the note about it, and does not end before.
+    pub(super) fn enter(&self) -> Result<(&Arc<Inbox>, Guest<'_>)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
+        let inbox = &self.service.inboxes[number];
+        let guest = inbox.admit().filter(|_| self.service.stage() < Stage::Stopping);
+        Ok((inbox, guest.ok_or_else(Error::closed)?))
     }
 
     /// A seat within the limits; behind a balancer, it is not known yet for which address.

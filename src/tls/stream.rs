@@ -143,6 +143,11 @@ impl Tls {
 }
 
 impl<T> Step<T> {
+    /// Why it failed, if it did.
+    pub(crate) fn failure(self) -> Option<Failure> {
+        if let Step::Failed(failure) = self { Some(failure) } else { None }
+    }
+
     /// Forgets the result.
     fn unit(self) -> Step<()> {
         match self {

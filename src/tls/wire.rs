@@ -201,7 +201,8 @@ pub(crate) struct Wire<'a> {
     link: &'a mut Link,
     bufs: &'a mut Buffers,
     recvs: u8,
-    received: bool,
+    /// Whether the kernel gave anything, be it less than a record.
+    pub(crate) received: bool,
     holds: bool,
     pub(super) patience: Patience,
 }
@@ -243,11 +244,6 @@ impl<'a> Wire<'a> {
     /// Whether all that the socket gave so far has been used.
     pub(crate) fn is_empty(&self) -> bool {
         self.bufs.start == self.bufs.end
-    }
-
-    /// Whether the kernel gave anything, be it less than a record.
-    pub(crate) fn has_received(&self) -> bool {
-        self.received
     }
 
     /// Whether reading on would find nothing without a new event.

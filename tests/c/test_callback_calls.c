@@ -359,51 +359,5 @@ static void a_client_in_a_callback(void)
     fixture_stop(far);
 }
 
-static int far_port, pair[2];
-
-static void make_and_use(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
-{
-    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
-    tlsloop_conn made[3] = { 0 };
-    (void)data;
-    (void)len;
-    if (f->data_calls > 1) return;
-    config.host = "127.0.0.1";
-    config.port = (uint16_t)far_port;
-    config.mode = TLSLOOP_MODE_PLAIN;
-    CHECK_OK(tlsloop_server_adopt(f->server, pair[1], &mark, &made[0]));
-    CHECK_OK(tlsloop_server_connect(f->server, &config, &made[1]));
-    CHECK_OK(tlsloop_server_connect(f->server, &config, &made[2]));
-    use(made[0], TLSLOOP_OK);
-    use(made[1], TLSLOOP_OK);
-    CHECK_OK(tlsloop_conn_close(made[2]));
-    CHECK_EQ(tlsloop_conn_send(made[2], "x", 1), TLSLOOP_ECLOSED);
-    CHECK_OK(tlsloop_conn_close(conn));
-}
-
-/* "Sends before on_connect queue; close or abort before it gives this callback": from the moment that there is an id. */
-static void a_connection_made_in_a_callback(void)
-{
-    posted = ran = 0;
-    int listener = tcp_listen(&far_port);
-    dial_pair(pair);
-    struct fixture *f = stage_start((struct options){ .on.data = make_and_use, .config.mode = TLSLOOP_MODE_PLAIN }, NULL);
-    f->loose_descriptors = true; /* what was adopted was there before */
-    int fd = tcp_connect(f->port);
-    CHECK(tcp_send(fd, "go", 2));
-    CHECK(dial_expect(pair[0], "abcabc"));
-    int far = accept(listener, NULL, NULL);
-    CHECK(far >= 0 && dial_expect(far, "abcabc"));
-    EVENTUALLY_EQ(f->handshakes_failed, 1);
-    EVENTUALLY_EQ(ran, 4);
-    CHECK_EQ(posted, 4);
-    close(pair[0]);
-    close(far);
-    close(fd);
-    EVENTUALLY_EQ(f->disconnects, 3);
-    fixture_stop(f);
-    close(listener);
-}
-
 CHECK_MAIN(CASE(every_call_in_every_callback), CASE(every_call_in_on_tls), CASE(in_on_log_on_the_calling_thread),
-           CASE(a_client_in_a_callback), CASE(a_connection_made_in_a_callback))
+           CASE(a_client_in_a_callback))
