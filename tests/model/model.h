@@ -76,6 +76,7 @@ struct actor_peer {
     enum step_kind farewell;
     atomic_int sight;
     atomic_bool connected, scripted, done;
+    bool finished_cut;         /* the direction has ended behind the half record */
 };
 
 struct post {

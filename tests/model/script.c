@@ -153,9 +153,11 @@ static void act(struct link *l, struct step step)
 /* The half record has left: so has the peer's direction. */
 static bool finish_cut(struct link *l)
 {
-    const struct actor_peer *p = &l->peer;
+    struct actor_peer *p = &l->peer;
     if (p->at == 0 || p->steps[p->at - 1].kind != CUT || !l->did_fin || p->out_at < p->out_len) return false;
-    return shutdown(p->wire.fd, SHUT_WR) == 0;
+    if (p->finished_cut) return false; /* again and again it would keep all others waiting */
+    p->finished_cut = shutdown(p->wire.fd, SHUT_WR) == 0;
+    return p->finished_cut;
 }
 
 static bool part(struct link *l)
