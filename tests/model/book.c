@@ -187,6 +187,11 @@ bool book_is_over(const struct link *l)
     return l->disconnects + l->failures > 0 || !l->made;
 }
 
+bool book_is_dropped(const struct link *l)
+{
+    return !l->made && l->door == BY_LISTENER && l->s->drained;
+}
+
 bool book_is_settled(const struct link *l)
 {
     if (l->sending) return false;

@@ -241,6 +241,8 @@ static void ask_server(struct sequence *s, struct dice *d, bool inside)
         PROMISE(s, NULL, code == (s->host_driven ? TLSLOOP_EDEADLK : TLSLOOP_ESTATE) || code == TLSLOOP_EDEADLK,
                 "a poll in a callback answers %d", code);
     } else if (dice_one_in(d, 20)) {
+        book_note(s, THE_LIBRARY, NULL, "is told to drain", 0);
+        s->drained = true;
         PROMISE(s, NULL, tlsloop_server_drain(s->server) == TLSLOOP_OK, "no drain");
     }
     code = tlsloop_server_listen_fd(s->server);

@@ -141,6 +141,7 @@ struct sequence {
     tlsloop_server *server;
     int port;
     atomic_bool stopping, stopped;
+    atomic_bool drained; /* asked to: who comes at that moment may be dropped by the kernel without a word */
     pthread_rwlock_t lock; /* the server may be used: read-locked; nobody may any more: written */
     atomic_bool unusable;
     atomic_int phase;
@@ -173,6 +174,7 @@ tlsloop_conn book_any_stale(struct dice *d);       /* 0: there is none yet */
 void book_disconnect(struct link *l, int reason, const tlsloop_info *info);
 void book_failure(struct link *l, int code);
 bool book_is_over(const struct link *l);
+bool book_is_dropped(const struct link *l);         /* perhaps: nobody was told of it, and nobody may be */
 bool book_is_settled(const struct link *l);        /* all has arrived, all drains came */
 void book_check_life(struct link *l);              /* after the end of all */
 void book_check_bytes(struct link *l);

@@ -164,6 +164,7 @@ static bool part(struct link *l)
 {
     struct actor_peer *p = &l->peer;
     enum step_kind kind = p->farewell;
+    if (kind == NAP && book_is_dropped(l)) kind = CLOSE; /* no end will come */
     if (l->s->phase != PARTING || kind == NAP || (has_said_goodbye(l) && kind != RESET && kind != CLOSE)) return false;
     if (l->did_garbage && !peer_is_up(p)) kind = RESET;
     if (l->upgrade && !p->upgraded && kind == NOTIFY) kind = FIN;

@@ -233,7 +233,7 @@ static bool has_settled(struct link *l)
 {
     const struct actor_peer *p = &l->peer;
     if (p->done) return true;
-    if (!l->made) return l->refuse || l->s->limited;
+    if (!l->made) return l->refuse || l->s->limited || book_is_dropped(l);
     host_resume(l, MAIN_THREAD);
     bool ends = l->sealed || l->did_notify || l->did_fin || l->did_garbage;
     if (!p->scripted && !ends) return false;
