@@ -152,21 +152,27 @@ fails_with 'use:' echo_client --no-such-option
 stop_server TERM
 fails_with "$port" echo_client --port "$port" --insecure
 
-say 'The program of the README, built as the README says, on the port that was just free'
-sed "s/12345/$port/" "$root/c_examples/readme_echo.c" >"$work/readme_echo.c"
-# shellcheck disable=SC2086 # CC may hold flags, as it may for make
-${CC:-cc} -I"$root/include" -o "$work/readme_echo" "$work/readme_echo.c" \
-  -L"$programs/../lib" -ltlsloop -Wl,-rpath,"$programs/../lib"
-# Somebody else may have the port for a moment, as one end of a connection; then the program says so, and is started anew.
-readme_server_answers() {
-  if [[ -z ${server_pid:-} ]] || { is_gone "$server_pid" && grep -q 'already in use' "$work/server.log"; }; then
-    "$work/readme_echo" >"$work/server.log" 2>&1 &
-    server_pid=$!
-  fi
+# It names its port, so one is chosen here where the system takes none for the ends of other connections.
+say 'The program of the README, built as the README says'
+read -r lowest_of_system _ </proc/sys/net/ipv4/ip_local_port_range
+build_readme_echo() { # port
+  sed "s/12345/$1/" "$root/c_examples/readme_echo.c" >"$work/readme_echo.c"
+  # shellcheck disable=SC2086 # CC may hold flags, as it may for make
+  ${CC:-cc} -I"$root/include" -o "$work/readme_echo" "$work/readme_echo.c" \
+    -L"$programs/../lib" -ltlsloop -Wl,-rpath,"$programs/../lib"
+}
+start_readme_echo() {
+  port=$((lowest_of_system / 2 + RANDOM % (lowest_of_system / 2)))
+  build_readme_echo "$port"
+  "$work/readme_echo" >"$work/server.log" 2>&1 &
+  server_pid=$!
+}
+readme_echo_answers() {
+  if is_gone "$server_pid" && grep -q 'already in use' "$work/server.log"; then start_readme_echo; fi
   client 'twenty lines' --insecure --port "$port" || { is_gone "$server_pid" && ! grep -q 'already in use' "$work/server.log"; }
 }
-server_pid=''
-eventually readme_server_answers || true
+start_readme_echo
+eventually readme_echo_answers || true
 ! is_gone "$server_pid" || fail "the program of the README has ended: $(cat "$work/server.log")"
 served 'twenty lines' --insecure
 

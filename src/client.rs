@@ -228,14 +228,18 @@ impl Client {
         // Nothing is read for OpenSSL any more, so nothing waits for what it would say.
         self.link.mute();
         while !self.link.is_flushed() && self.link.send_error().is_none() {
-            let ended = self.link.drop_input(&mut self.bufs);
-            if !matches!(self.wait(deadline, !ended), Ok(true)) {
+            self.link.drop_input(&mut self.bufs);
+            if !matches!(self.wait(deadline, !self.link.has_ended()), Ok(true)) {
                 break;
             }
         }
         let _ = socket::shutdown_write(self.link.fd());
         let mut nap = 1;
-        while !self.link.drop_input(&mut self.bufs) && !deadline.has_passed() {
+        loop {
+            self.link.drop_input(&mut self.bufs);
+            if self.link.has_ended() || deadline.has_passed() {
+                break;
+            }
             if self.link.has_more() {
                 continue;
             }

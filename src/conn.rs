@@ -117,6 +117,9 @@ enum Inbound {
     Pending(Box<input::Fate>),
     /// Has ended; true if by close_notify.
     Ended(bool),
+    /// Has ended, and the peer goes on sending, which means nothing any more (RFC 8446, 6.1); until it leaves, that is read
+    /// and dropped, because the kernel would answer it with a reset, which destroys what the peer has not fetched.
+    Noise,
 }
 
 /// One connection, in the hands of its worker.
@@ -269,13 +272,10 @@ impl Conn {
         contain::fault("conn: close");
         self.cell.gauge.seal(Mark::Closed);
         match self.phase {
-            // TLS was started: what is queued for it waits for it, and so does the end; plain text leaves as it is.
-            Phase::Opening if self.is_announced && self.has_unsent() => {
+            Phase::Opening if self.is_announced => {
                 self.verdict.get_or_insert_with(|| Box::new(verdict));
                 self.moved_out = now;
-                if self.is_all_plain() {
-                    self.begin_closing();
-                }
+                self.close_before_tls();
             }
             Phase::Opening => self.finish(verdict),
             Phase::Open => {
@@ -284,6 +284,18 @@ impl Conn {
                 self.begin_closing();
             }
             Phase::Closing | Phase::Over => {}
+        }
+    }
+
+    /// TLS was started, and then the close: what was sent for TLS waits for it, and so does the end; plain text leaves as it
+    /// is.
+    fn close_before_tls(&mut self) {
+        if self.cell.gauge.has_left() {
+            // Sent by another thread before the close; the note about it is on its way.
+        } else if !self.has_unsent() {
+            self.finish(self.verdict());
+        } else if self.is_all_plain() {
+            self.begin_closing();
         }
     }
 
@@ -360,7 +372,7 @@ impl Conn {
             Phase::Open => match self.inbound {
                 Inbound::Open => self.link.has_news() && (!self.paused || self.link.recv_error().is_some()),
                 Inbound::Pending(ref fate) => !self.paused || fate.cannot_wait(),
-                Inbound::Ended(_) => false,
+                Inbound::Ended(_) | Inbound::Noise => false,
             },
             Phase::Closing => !matches!(self.inbound, Inbound::Ended(_)) && self.link.has_news(),
             Phase::Over => true,

@@ -53,7 +53,7 @@ impl Conn {
             Inbound::Open => self.gather(tools),
             Inbound::Pending(fate) if self.paused && !fate.cannot_wait() => News::Nothing,
             Inbound::Pending(_) => self.tell(tools),
-            Inbound::Ended(_) => News::Nothing,
+            Inbound::Ended(_) | Inbound::Noise => News::Nothing,
         }
     }
 
@@ -130,6 +130,13 @@ impl Conn {
     /// Reads and drops, until the peer's end or for ever: the close timeout bounds it.
     fn discard(&mut self, tools: &mut Tools<'_>) -> News {
         contain::fault("conn: discard");
+        if let Inbound::Noise = self.inbound {
+            self.link.drop_input(tools.bufs);
+            if self.link.has_ended() {
+                self.inbound = Inbound::Ended(true);
+            }
+            return News::Nothing;
+        }
         let mut wire = Wire::new(&mut self.link, tools.bufs);
         let ended = loop {
             match self.stream.read(&mut wire, tools.plain) {

@@ -3,18 +3,18 @@
 //! Invariant: who is told until all is read reads at once when told. Whoever cannot is told once per change, and then has
 //! to read until there is no more, because nobody says again that there is.
 
-use super::{Conn, Phase, Tools, Verdict};
+use super::{Conn, Inbound, Phase, Tools};
 use crate::contain;
 use crate::sys::epoll::{Interest, Ready};
 use crate::sys::socket;
 use crate::tls::stream::Failure;
 
 impl Conn {
-    /// Notes what the kernel said. An error that a pause would hide is looked at here. What comes for one on its way up is
+    /// Notes what the kernel said. An error that no read would find is looked at here. What comes for one on its way up is
     /// fetched, since its turn may come late and the kernel would go on telling.
     pub(crate) fn note(&mut self, ready: Ready, tools: &mut Tools<'_>) {
         contain::fault("conn: note");
-        let Ready { readable, writable, failed, .. } = ready;
+        let Ready { readable, writable, failed, has_messages, .. } = ready;
         if readable {
             self.link.readable();
             if self.is_opening() && self.awaits_bytes() && self.interest == Interest::Level {
@@ -26,13 +26,17 @@ impl Conn {
         if writable {
             self.link.writable();
         }
+        if has_messages {
+            socket::drop_messages(self.link.fd());
+        }
+        let is_read = !self.paused && !matches!(self.inbound, Inbound::Ended(_));
         if failed
-            && self.paused
+            && !is_read
             && !self.is_opening()
             && let Some(error) = socket::take_error(self.link.fd())
         {
             self.link.fail(&error);
-            self.finish(Verdict::of(&Failure::socket(&error)));
+            self.fail(&Failure::socket(&error));
         }
     }
 

@@ -80,6 +80,9 @@ impl Conn {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
         let drained = self.release(tools);
+        if self.is_announced && self.verdict.is_some() {
+            self.close_before_tls();
+        }
         if self.link.send_error().is_some() && self.is_announced {
             self.lost = self.has_unsent();
             self.fail_write();
@@ -187,15 +190,26 @@ impl Conn {
             return;
         }
         if let Inbound::Ended(_) = self.inbound {
-            // The close itself tells the peer.
             let verdict = self.close_verdict_at_end();
-            self.finish(verdict);
-        } else if self.phase == Phase::Closing && !self.fin_sent {
+            if !self.is_talked_at(tools) {
+                // The close itself tells the peer.
+                return self.finish(verdict);
+            }
+            self.inbound = Inbound::Noise;
+            self.close(verdict, tools.now);
+        }
+        if self.phase == Phase::Closing && !self.fin_sent {
             self.fin_sent = true;
             if let Stream::Tls(_) = self.stream {
                 let _ = socket::shutdown_write(self.link.fd());
             }
         }
+    }
+
+    /// Whether the peer has gone on sending behind its end, and may go on.
+    fn is_talked_at(&mut self, tools: &mut Tools<'_>) -> bool {
+        let may_be = self.link.has_rest() || self.link.has_unread();
+        may_be && self.link.drop_input(tools.bufs) && !self.link.has_ended()
     }
 
     /// The peer can no longer be written to. What it sent before it left is still delivered, unless the host waits.

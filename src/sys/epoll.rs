@@ -53,6 +53,8 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
     /// The socket has an error pending or both directions are over.
     pub(crate) failed: bool,
+    /// Its error queue holds messages, and it has not failed.
+    pub(crate) has_messages: bool,
 }
 
 /// Room for the answers of one wait.
@@ -71,12 +73,15 @@ impl Events {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Ready> + '_ {
         self.raw[..self.len].iter().map(|event| {
             let bits = event.events as libc::c_int;
-            let failed = bits & (libc::EPOLLERR | libc::EPOLLHUP) != 0;
+            let failure = bits & (libc::EPOLLERR | libc::EPOLLHUP);
+            let failed = failure != 0;
             Ready {
                 key: event.u64,
                 readable: failed || bits & (libc::EPOLLIN | libc::EPOLLRDHUP) != 0,
                 writable: failed || bits & libc::EPOLLOUT != 0,
                 failed,
+                // An error that ends a connection comes with a hang-up.
+                has_messages: failure == libc::EPOLLERR,
             }
         })
     }

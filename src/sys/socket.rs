@@ -143,6 +143,14 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> Option<io::Error> {
     }
 }
 
+/// Drops what the kernel says about the socket beside the data: time stamps of a socket that was given away with them on.
+/// While it is not fetched, epoll(7) tells of it as of an error.
+pub(crate) fn drop_messages(fd: BorrowedFd<'_>) {
+    let mut message: MaybeUninit<libc::msghdr> = MaybeUninit::zeroed();
+    // SAFETY: a zeroed header has room for nothing, so the kernel writes to nothing but the header itself.
+    while unsafe { libc::recvmsg(fd.as_raw_fd(), message.as_mut_ptr(), libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) } >= 0 {}
+}
+
 /// The address of our end.
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     let mut name = Name::room();

@@ -171,13 +171,13 @@ impl Link {
         Wire::new(self, bufs).fill();
     }
 
-    /// Reads and drops what has come; true when nothing more will.
+    /// Reads and drops what has come; true if there was anything.
     pub(crate) fn drop_input(&mut self, bufs: &mut Buffers) -> bool {
-        if std::mem::take(&mut self.reminded) {
-            self.dry = false;
-        }
-        Wire::new(self, bufs).drop_input();
-        self.eof || self.recv_errno != 0
+        self.dry = !std::mem::take(&mut self.reminded) && self.dry;
+        let mut wire = Wire::new(self, bufs);
+        let had_rest = !wire.is_empty();
+        wire.drop_input();
+        had_rest || wire.received
     }
 }
 

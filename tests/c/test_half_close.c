@@ -69,6 +69,26 @@ static void l13_the_host_receives_after_its_own_end(void)
     }
 }
 
+/* "REASON_RESET: RST": a host that keeps its own direction open learns of it, whatever it has sent meanwhile. */
+static void a_reset_after_the_peers_end_is_a_reset(void)
+{
+    for (int mode = TLSLOOP_MODE_TLS; mode <= TLSLOOP_MODE_PLAIN; mode++) {
+        struct fixture *f = stage_start((struct options){ .on.end = stage_only_note, .config.mode = mode }, NULL);
+        struct peer p = mode == TLSLOOP_MODE_TLS ? peer_connect(f->port) : (struct peer){ .fd = tcp_connect(f->port) };
+        if (p.ssl) CHECK(peer_close_notify(&p));
+        else tcp_fin(p.fd);
+        tlsloop_conn conn = fixture_conn(f, 0);
+        EVENTUALLY_EQ(f->ends, 1);
+        CHECK_OK(tlsloop_conn_send(conn, block, 1000));
+        EVENTUALLY_EQ(tlsloop_conn_queued(conn), 0);
+        peer_reset(&p);
+        struct record r = stage_ended(f, 0);
+        CHECK_EQ(r.reason, TLSLOOP_REASON_RESET);
+        CHECK_STR(r.order, "cex");
+        fixture_stop(f);
+    }
+}
+
 /* "a truncated stream is never reported as a clean end", also after the host's own end. */
 static void a_bare_fin_after_the_hosts_end_is_truncated(void)
 {
@@ -211,6 +231,38 @@ static void l07_bytes_close_notify_and_fin(void)
     }
 }
 
+/* RFC 8446, 6.1: "Any data received after a closure alert has been received MUST be ignored": also by the kernel, which
+ * would answer what nobody has read with a reset, and destroy what has not been fetched of the host's last answer. */
+static void answer_and_close(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    CHECK_OK(tlsloop_conn_send(conn, block, sizeof block));
+    CHECK_OK(tlsloop_conn_close(conn));
+}
+
+static void what_comes_behind_the_peers_end_is_dropped(void)
+{
+    static const char more[] = "and another thing";
+    struct fixture *f = fixture_start((struct options){ .on.end = answer_and_close });
+    unsigned long long bytes = 0;
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_close_notify(&p));
+    for (int i = 0; i < 20; i++) CHECK(tcp_send(p.fd, more, sizeof more));
+    EVENTUALLY_EQ(f->ends, 1);
+    EVENTUALLY_EQ(tlsloop_conn_queued(fixture_conn(f, 0)), 0);
+    for (int i = 0; i < 20; i++) {
+        CHECK(tcp_send(p.fd, more, sizeof more));
+        check_nap(1);
+    }
+    CHECK_EQ(peer_until_end(&p, &bytes), PEER_CLEAN);
+    CHECK_EQ(bytes, BLOCK);
+    peer_close(&p);
+    struct record r = stage_ended(f, 0);
+    CHECK_EQ(r.reason, TLSLOOP_REASON_PEER);
+    CHECK_STR(r.order, "cex");
+    fixture_stop(f);
+}
+
 /* Both ends at once: whichever is seen first, it is a clean end, told once. */
 static void both_end_at_once(void)
 {
@@ -247,7 +299,8 @@ static void ends_in_on_connect(void)
 
 CHECK_MAIN(CASE(l13_the_host_receives_after_its_own_end),
            CASE(a_bare_fin_after_the_hosts_end_is_truncated),
-           CASE(a_reset_after_the_hosts_end_is_a_reset), CASE(a_silent_peer_after_the_hosts_end),
+           CASE(a_reset_after_the_hosts_end_is_a_reset), CASE(a_reset_after_the_peers_end_is_a_reset),
+           CASE(what_comes_behind_the_peers_end_is_dropped), CASE(a_silent_peer_after_the_hosts_end),
            CASE(a_peer_that_never_reads), CASE(close_and_abort_after_the_end),
            CASE(without_on_end_tlsloop_closes), CASE(l07_bytes_close_notify_and_fin),
            CASE(both_end_at_once), CASE(ends_in_on_connect))

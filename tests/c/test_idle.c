@@ -1,11 +1,15 @@
 /* "No needless wake-ups": what is at rest costs no processor. */
 #define _GNU_SOURCE
+#include "dial.h"
 #include "fixture.h"
 #include "measure.h"
 #include "peer.h"
+#include "stage.h"
 
+#include <linux/net_tstamp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { REST_MS = 500 };
@@ -95,6 +99,32 @@ static void l20_half_closed_connections(void)
     at_rest((struct options){ .on.end = only_note }, 200, end_and_fin);
 }
 
+/* A socket that the host adopted with time stamps on: epoll(7) tells of them as of an error, until somebody reads them. */
+static void l20_time_stamps_that_nobody_reads(void)
+{
+    int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_TX_ACK, ends[2];
+    tlsloop_conn conn;
+    worker = 0;
+    struct fixture *f = stage_start((struct options){
+        .on.worker_start = note_worker,
+        .config = { .mode = TLSLOOP_MODE_PLAIN, .listen_fd = TLSLOOP_NO_LISTENER } }, NULL);
+    EVENTUALLY(worker);
+    dial_accepted(ends);
+    if (setsockopt(ends[1], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags) != 0) check_skip("no time stamps here");
+    CHECK_OK(tlsloop_server_adopt(f->server, ends[1], NULL, &conn));
+    CHECK(tcp_send(ends[0], "stamped", 7) && dial_expect(ends[0], "stamped"));
+    check_rest();
+    CHECK_OK(tlsloop_conn_pause(conn));
+    CHECK_OK(tlsloop_conn_send(conn, "too", 3));
+    CHECK(dial_expect(ends[0], "too"));
+    check_rest();
+    CHECK_EQ(f->disconnects, 0);
+    CHECK_OK(tlsloop_conn_resume(conn));
+    close(ends[0]);
+    CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_PEER);
+    fixture_stop(f);
+}
+
 /* A server without a connection has nothing to wake up for, whatever its deadlines are. */
 static void no_connection_at_all(void)
 {
@@ -103,4 +133,5 @@ static void no_connection_at_all(void)
 }
 
 CHECK_MAIN(CASE(l20_idle_connections), CASE(l20_half_closed_connections),
+           CASE(l20_time_stamps_that_nobody_reads),
            CASE(no_connection_at_all))

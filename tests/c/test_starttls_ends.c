@@ -5,11 +5,15 @@
 #include "peer.h"
 #include "stage.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define GO "go\r\n"
+
+enum { ROUNDS = 400 };
 
 /* What the host does besides, right after it has started TLS. */
 enum also { NOTHING, CLOSE, SEND_CLOSE, SEND_END, SEND_ABORT };
@@ -136,6 +140,55 @@ static void ends_wait_for_what_was_sent(void)
         CHECK_EQ(r.bytes, how[i] == SEND_END ? 12 : 8);
         fixture_stop(f);
     }
+}
+
+static atomic_ullong the_conn;
+static atomic_int answer;
+
+static void *send_from_elsewhere(void *arg)
+{
+    (void)arg;
+    while (the_conn == 0) sched_yield();
+    answer = tlsloop_conn_send(the_conn, "secret", 6);
+    return NULL;
+}
+
+static void start_and_close_beside_a_send(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)data, (void)len;
+    CHECK_OK(tlsloop_conn_start_tls(conn));
+    the_conn = conn;
+    for (volatile int i = *(const int *)f->context; i > 0; i--) {}
+    CHECK_OK(tlsloop_conn_close(conn));
+}
+
+/* The same of another thread's that comes just before the close, or just too late. */
+static void ends_wait_for_what_another_thread_has_sent(void)
+{
+    int delay;
+    char got[6];
+    struct fixture *f = stage_start((struct options){ .on.data = start_and_close_beside_a_send, .context = &delay,
+                                                      .config.mode = TLSLOOP_MODE_STARTTLS }, NULL);
+    for (unsigned i = 0; i < check_scaled(ROUNDS); i++) {
+        pthread_t other;
+        delay = (int)(i * 37 % 2000);
+        the_conn = 0;
+        CHECK(pthread_create(&other, NULL, send_from_elsewhere, NULL) == 0);
+        struct peer p = { .fd = tcp_connect(f->port) };
+        CHECK(tcp_send(p.fd, "STARTTLS", 8));
+        CHECK(pthread_join(other, NULL) == 0);
+        CHECK(answer == TLSLOOP_OK || answer == TLSLOOP_ECLOSED);
+        if (answer == TLSLOOP_OK) {
+            p = dial_tls(p.fd);
+            CHECK(peer_recv_all(&p, got, 6) && memcmp(got, "secret", 6) == 0);
+            CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
+        } else {
+            CHECK_EQ(tcp_until_end(p.fd), PEER_FIN); /* nothing was sent, so nothing is waited for */
+        }
+        peer_close(&p);
+        CHECK_EQ(stage_ended(f, i).reason, TLSLOOP_REASON_HOST);
+    }
+    fixture_stop(f);
 }
 
 /* "Handed to this machine's kernel, or the reason is not HOST": what waits for TLS has not left when the client goes. */
@@ -337,7 +390,8 @@ static void not_from_elsewhere(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(failures), CASE(ends_wait_for_what_was_sent), CASE(a_client_that_leaves_before_what_was_sent),
+CHECK_MAIN(CASE(failures), CASE(ends_wait_for_what_was_sent),
+           CASE(ends_wait_for_what_another_thread_has_sent), CASE(a_client_that_leaves_before_what_was_sent),
            CASE(the_close_timeout_bounds_the_wait_for_tls), CASE(ends_at_once),
            CASE(ended_from_elsewhere), CASE(not_in_other_modes), CASE(not_at_the_end),
            CASE(once_only), CASE(not_from_elsewhere))

@@ -246,7 +246,9 @@ void book_check_counts(struct sequence *s)
     tlsloop_stats stats = TLSLOOP_STATS_INIT;
     struct check_wait wait = check_wait_start();
     unsigned told;
-    do { /* the last end is counted when its callback has returned, and the kernel may still hand out a dead visitor */
+    do { /* the last end is counted when its callback has returned, and the kernel may still hand out one who was given up */
+        for (int i = 0; i < s->links; i++)
+            if (s->link[i].conn && !book_is_over(&s->link[i])) host_close(&s->link[i], MAIN_THREAD);
         told = s->disconnects + s->failures;
         PROMISE(s, NULL, tlsloop_server_stats(s->server, &stats) == TLSLOOP_OK, "no stats");
         book_gauges(s, &stats);
