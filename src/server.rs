@@ -147,7 +147,6 @@ impl Server {
         if count > MAX_WORKERS {
             return Err(Error::invalid(format!("workers is {count}: at most {MAX_WORKERS}")));
         }
-        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let listener = listener::open(&config.listen, config.backlog)?;
         let file = SocketFile::made_by(&config.listen);
         let address = listener.as_ref().map(|listener| socket::local_address(listener.as_fd())).transpose();
@@ -155,6 +154,8 @@ impl Server {
         let inbox = |_| Inbox::new(config.high_water).map(Arc::new);
         let inboxes: std::io::Result<Vec<Arc<Inbox>>> = (0..count).map(inbox).collect();
         let inboxes = inboxes.map_err(|error| Error::system("eventfd", &error))?;
+        // A port that is taken, say, must not freeze the policy: the host may give it another certificate.
+        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let terms = terms(config, &*host);
         let service = Arc::new(Service::new(terms, host, context, listener, inboxes));
         let workers: Result<Vec<Worker>> = (0..count).map(|n| Worker::new(n, service.clone())).collect();

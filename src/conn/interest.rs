@@ -20,8 +20,8 @@ impl Conn {
             if self.is_opening() && self.awaits_bytes() && self.interest == Interest::Level {
                 self.link.fetch(tools.bufs);
             }
-            // On the way up there is nothing for the host, so a pause holds nothing back.
-            self.unwanted |= self.paused && self.phase == Phase::Open;
+            // On the way up there is nothing for the host, so a pause holds nothing back; nor the rest of a message of TLS.
+            self.unwanted |= self.paused && self.phase == Phase::Open && !self.stream.is_in_message();
         }
         if writable {
             self.link.writable();

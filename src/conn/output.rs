@@ -115,16 +115,14 @@ impl Conn {
                 taken += wire.flush();
                 continue;
             }
-            match self.stream.write(&mut wire, front) {
-                Step::Done(n) => {
+            match taken_by(self.stream.write(&mut wire, front)) {
+                Ok(n) => {
                     self.queue.consume(n, tools.pool);
                     self.in_flight += n;
                     self.plain_left = self.plain_left.saturating_sub(n);
                 }
-                // A write that wants to read goes on when something has been read.
-                Step::WantRead | Step::WantWrite | Step::End(_) => break,
-                Step::Failed(cause) => {
-                    failure = Some(cause);
+                Err(cause) => {
+                    failure = cause;
                     break;
                 }
             }
@@ -232,6 +230,20 @@ impl Conn {
             Phase::Open => {}
             Phase::Opening | Phase::Over => {}
         }
+    }
+}
+
+/// How many bytes a write took; or that it has to wait, or why it never will take any.
+fn taken_by(write: Step<usize>) -> std::result::Result<usize, Option<Failure>> {
+    match write {
+        Step::Done(n) => Ok(n),
+        // One that wants to read goes on when something has been read.
+        Step::WantRead | Step::WantWrite => Err(None),
+        Step::End(_) => {
+            let why = "the peer left in the middle of a message of TLS, so nothing more could be sent to it";
+            Err(Some(Failure::Reset(Error::new(Code::Truncated, why))))
+        }
+        Step::Failed(cause) => Err(Some(cause)),
     }
 }
 

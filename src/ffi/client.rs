@@ -177,9 +177,10 @@ pub unsafe extern "C" fn tlsloop_client_start_tls(client: *mut tlsloop_client) -
 
 /// Ends the connection and frees the client: close_notify, if nothing has failed before, and the socket.
 ///
-/// It does not wait for the server, except for up to a second until what was sent has reached its machine. What has
-/// arrived and was not received is lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for
-/// NULL; the client is gone in any case but that of TLSLOOP_ESTATE in a forked child or a late exit handler.
+/// It does not wait for the server, except for up to a second until a message of TLS that has come in part is whole (nothing
+/// can be said in the middle of one) and what was sent has reached its machine. What has arrived and was not received is
+/// lost. After a send that timed out the server gets a reset. Returns TLSLOOP_OK, also for NULL; the client is gone in any
+/// case but that of TLSLOOP_ESTATE in a forked child or a late exit handler.
 ///
 /// # Safety
 /// `client` is NULL or a client that was not closed.

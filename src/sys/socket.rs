@@ -148,7 +148,8 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> Option<io::Error> {
 pub(crate) fn drop_messages(fd: BorrowedFd<'_>) {
     let mut message: MaybeUninit<libc::msghdr> = MaybeUninit::zeroed();
     // SAFETY: a zeroed header has room for nothing, so the kernel writes to nothing but the header itself.
-    while unsafe { libc::recvmsg(fd.as_raw_fd(), message.as_mut_ptr(), libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) } >= 0 {}
+    while unsafe { libc::recvmsg(fd.as_raw_fd(), message.as_mut_ptr(), libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) } >= 0 {
+    }
 }
 
 /// The address of our end.

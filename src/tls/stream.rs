@@ -206,6 +206,11 @@ impl Stream {
         }
     }
 
+    /// Whether writing and ending wait for the rest of a message that has come in part.
+    pub(crate) fn is_in_message(&self) -> bool {
+        matches!(self, Stream::Tls(Tls { ssl, state: State::Open }) if ssl.is_in_message())
+    }
+
     /// Whether the end is a message of the stream's own, which stands behind the bytes before it.
     pub(crate) fn ends_in_band(&self) -> bool {
         matches!(self, Stream::Tls(_))

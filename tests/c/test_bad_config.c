@@ -189,11 +189,15 @@ static void try_port_in_use(void)
     int taken = tcp_listen(&port);
     tlsloop_server_config config = good_config();
     config.port = (uint16_t)port;
+    config.tls = new_tls();
+    CHECK_OK(tlsloop_tls_add_self_signed(config.tls, "localhost"));
     snprintf(text, sizeof text, "%d", port);
     start_fails(&config, TLSLOOP_ESYS, text);
     CHECK_HAS(tlsloop_last_error(), "Address already in use");
+    CHECK_OK(tlsloop_tls_set_alpn(config.tls, "h2", 0)); /* no server uses the policy yet, so it is not frozen */
     close(taken);
     start_works(&config);
+    tlsloop_tls_free(config.tls);
 }
 
 static void port_in_use(void)

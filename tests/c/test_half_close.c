@@ -245,9 +245,12 @@ static void what_comes_behind_the_peers_end_is_dropped(void)
     static const char more[] = "and another thing";
     struct fixture *f = fixture_start((struct options){ .on.end = answer_and_close });
     unsigned long long bytes = 0;
+    char end[100];
     struct peer p = peer_connect(f->port);
-    CHECK(peer_close_notify(&p));
-    for (int i = 0; i < 20; i++) CHECK(tcp_send(p.fd, more, sizeof more));
+    peer_seal_close_notify(&p);
+    size_t n = peer_take(&p, end, sizeof end - sizeof more);
+    memcpy(end + n, more, sizeof more);
+    CHECK(tcp_send(p.fd, end, n + sizeof more));
     EVENTUALLY_EQ(f->ends, 1);
     EVENTUALLY_EQ(tlsloop_conn_queued(fixture_conn(f, 0)), 0);
     for (int i = 0; i < 20; i++) {

@@ -182,6 +182,21 @@ static void an_end_waits_for_the_rest_in_a_pause(void)
     the_end_comes_behind_the_rest(pause_and_end, 0);
 }
 
+/* Also if it comes piece by piece. */
+static void the_rest_comes_in_pieces_in_a_pause(void)
+{
+    struct peer p;
+    unsigned char piece[300];
+    struct fixture *f = begin((struct hooks){ .data = pause_and_end }, TLSLOOP_NONE, &p);
+    for (size_t n; (n = peer_take(&p, piece, sizeof piece)) > 0;) {
+        check_nap(5);
+        CHECK(tcp_send(p.fd, piece, n));
+    }
+    CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
+    peer_leave(&p);
+    fixture_stop(f);
+}
+
 /* "Every wait of tlsloop's own has a deadline": "if it ends with bytes unsent: SEND_TIMEOUT; else HOST". */
 static void the_close_timeout_bounds_the_wait(void)
 {
@@ -213,6 +228,15 @@ static void a_peer_that_leaves_is_not_waited_for(void)
     f = begin((struct hooks){ .data = end_it }, TLSLOOP_NONE, &p);
     peer_close(&p);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_TRUNCATED], 1);
+    fixture_stop(f);
+    f = begin((struct hooks){ .data = answer_and_end }, TLSLOOP_NONE, &p);
+    peer_close(&p);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_TRUNCATED], 1);
+    fixture_stop(f);
+    f = begin((struct hooks){ .data = answer_and_close }, TLSLOOP_NONE, &p);
+    peer_close(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_HOST], !waits_for_the_rest()); /* "handed to the kernel, or the reason is not HOST" */
     fixture_stop(f);
 }
 
@@ -353,7 +377,8 @@ static void the_clients_calls_do_not_wait_for_a_server_that_ends(void)
 
 CHECK_MAIN(CASE(a_close_waits_for_the_rest), CASE(an_end_waits_for_the_rest),
            CASE(an_answer_and_a_close_wait_for_the_rest), CASE(an_answer_and_an_end_wait_for_the_rest),
-           CASE(an_end_waits_for_the_rest_in_a_pause), CASE(the_close_timeout_bounds_the_wait),
+           CASE(an_end_waits_for_the_rest_in_a_pause), CASE(the_rest_comes_in_pieces_in_a_pause),
+           CASE(the_close_timeout_bounds_the_wait),
            CASE(a_peer_that_leaves_is_not_waited_for), CASE(rubbish_instead_of_the_rest),
            CASE(the_clients_end_waits_for_the_rest), CASE(the_clients_close_waits_for_the_rest),
            CASE(the_clients_end_does_not_wait_for_ever), CASE(the_clients_calls_do_not_wait_for_a_server_that_ends))

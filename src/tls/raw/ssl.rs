@@ -94,6 +94,12 @@ impl Ssl {
         })
     }
 
+    /// Whether a ticket or a key update of the peer's has come in part, or its answer has yet to leave.
+    pub(crate) fn is_in_message(&self) -> bool {
+        // SAFETY: a live connection, which the call only looks at.
+        unsafe { decl::SSL_in_init(self.as_ptr()) == 1 }
+    }
+
     /// Whether the buffers for records stay when they are empty. If not, they are given back at once; those that hold a part
     /// of a record, when OpenSSL is done with it.
     pub(crate) fn keep_buffers(&mut self, keep: bool) {
