@@ -12,6 +12,10 @@ use crate::tls::wire::Wire;
 /// Room for one record's plaintext (RFC 8446, 5.1): OpenSSL then keeps nothing back.
 const RECORD: usize = 16 * 1024;
 
+/// How many records one visit opens. They may be of one byte each, so that the share of bytes alone would let others wait for
+/// thousands.
+const RECORDS: usize = 128;
+
 /// How the peer's direction ended.
 pub(super) enum Fate {
     /// In one of the two ways of a FIN.
@@ -62,7 +66,10 @@ impl Conn {
         contain::fault("conn: gather");
         let mut filled = 0;
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        while tools.plain.len() - filled >= RECORD {
+        for _ in 0..RECORDS {
+            if tools.plain.len() - filled < RECORD {
+                break;
+            }
             match self.stream.read(&mut wire, &mut tools.plain[filled..]) {
                 Step::Done(n) => filled += n,
                 Step::WantRead | Step::WantWrite => break,
@@ -138,16 +145,18 @@ impl Conn {
             return News::Nothing;
         }
         let mut wire = Wire::new(&mut self.link, tools.bufs);
-        let ended = loop {
+        let mut ended = false;
+        for _ in 0..RECORDS {
             match self.stream.read(&mut wire, tools.plain) {
-                Step::Done(_) if wire.is_spent() || wire.is_barren() => break false,
-                Step::Done(_) => {}
-                Step::WantRead | Step::WantWrite => break false,
-                Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => break true,
+                Step::Done(_) if wire.is_spent() || wire.is_barren() => break,
+                Step::Done(_) => continue,
+                Step::WantRead | Step::WantWrite => {}
+                Step::End(_) | Step::Failed(Failure::Reset(_) | Failure::System(_)) => ended = true,
                 // What is no longer TLS is dropped as it comes.
-                Step::Failed(Failure::Protocol(_)) => break false,
+                Step::Failed(Failure::Protocol(_)) => {}
             }
-        };
+            break;
+        }
         drop(wire);
         if ended {
             self.inbound = Inbound::Ended(false);

@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "peer.h"
 
+#include <pthread.h>
 #include <string.h>
 
 static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
@@ -186,6 +187,44 @@ static void l26_progress_under_a_handshake_storm(void)
     progress_under(flood_with_handshakes);
 }
 
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint tiny, tiny_before_other;
+
+static void hold_or_count(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f, (void)conn;
+    char first = *(const char *)data;
+    if (first == 'x') tiny += (unsigned)len;
+    if (first == 'o') tiny_before_other = tiny;
+    if (first != 'h') return;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+}
+
+/* "work per turn is bounded", in records as well: who comes behind a burst of them waits for a part of it. */
+static void l26_a_burst_of_tiny_records_is_no_single_piece(void)
+{
+    enum { BURST = 2000, PART = BURST / 4 };
+    struct fixture *f = fixture_start((struct options){ .on.data = hold_or_count });
+    struct peer guard = peer_connect(f->port), burst = peer_connect(f->port), other = peer_connect(f->port);
+    EVENTUALLY_EQ(f->connects, 3);
+    CHECK_EQ(pthread_mutex_lock(&gate), 0);
+    CHECK(peer_send(&guard, "hold", 4));
+    EVENTUALLY_EQ(f->data_calls, 1);
+    for (int i = 0; i < BURST; i++) peer_seal(&burst, "x", 1);
+    CHECK(peer_flush(&burst));
+    CHECK(peer_send(&other, "other", 5));
+    CHECK_EQ(pthread_mutex_unlock(&gate), 0);
+    EVENTUALLY_EQ(f->bytes, 4 + BURST + 5);
+    CHECK(tiny_before_other <= PART);
+    CHECK_EQ(tiny, BURST);
+    peer_leave(&guard);
+    peer_leave(&burst);
+    peer_leave(&other);
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PEER], 3);
+    fixture_stop(f);
+}
+
 static void send_a_lot(struct fixture *f, tlsloop_conn conn)
 {
     static const char block[1 << 16];
@@ -226,5 +265,6 @@ static void l16_key_updates_while_the_queue_is_full(void)
 
 CHECK_MAIN(CASE(l14_a_burst_of_small_records), CASE(l14_a_burst_of_full_records),
            CASE(l14_a_burst_behind_the_handshake), CASE(a_record_cut_at_each_byte),
+           CASE(l26_a_burst_of_tiny_records_is_no_single_piece),
            CASE(l26_progress_under_a_flood_of_tiny_records),
            CASE(l26_progress_under_a_handshake_storm), CASE(l16_key_updates_while_the_queue_is_full))
