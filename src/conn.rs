@@ -149,6 +149,10 @@ pub(crate) struct Conn {
     moved_out: u64,
     /// When reading began to wait for the kernel to take OpenSSL's own words, if it does.
     choked_at: u64,
+    /// When the host last set the idle timeout, which counts from then.
+    idle_since: u64,
+    /// The deadline before which the socket was asked once more.
+    looked_at: u64,
     /// The time of the connection's entry among the worker's deadlines; [`u64::MAX`]: none.
     pub(crate) armed: u64,
     /// Its last callback is due: it obeys no more.
@@ -200,6 +204,8 @@ impl Conn {
             moved_in: tools.now,
             moved_out: tools.now,
             choked_at: 0,
+            idle_since: 0,
+            looked_at: u64::MAX,
             armed: u64::MAX,
             is_ending: false,
             is_listed: false,
@@ -234,9 +240,14 @@ impl Conn {
         self.link.fd()
     }
 
-    /// Whether it is on its way up: its next step may be one of a handshake, which costs more than any other.
+    /// Whether it is on its way up.
     pub(crate) fn is_opening(&self) -> bool {
         self.phase == Phase::Opening
+    }
+
+    /// Whether it has to wait for those who are up: its next step may be one of a handshake, which costs more than any other.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.is_opening() && !matches!(self.opening, Opening::Plain)
     }
 
     /// Whether it is to be retired.
@@ -335,7 +346,7 @@ impl Conn {
             }
             Ask::IdleTimeout(ms) => {
                 self.idle_timeout = ms;
-                self.moved_in = now;
+                self.idle_since = now;
             }
             Ask::Post(ms, post) => self.posts.list().push((now.saturating_add(ms), post)),
         }

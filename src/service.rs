@@ -210,9 +210,14 @@ impl Service {
         self.inboxes.iter().take(1).for_each(|inbox| inbox.nudge());
     }
 
+    /// Whether lines were left to a worker.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.has_lines.load(Ordering::Relaxed)
+    }
+
     /// Writes the lines that were left to a worker.
     pub(crate) fn write_lines(&self) {
-        if self.has_lines.load(Ordering::Relaxed) && self.has_lines.swap(false, Ordering::AcqRel) {
+        if self.has_lines() && self.has_lines.swap(false, Ordering::AcqRel) {
             let lines = std::mem::take(&mut *self.lines.lock());
             lines.into_iter().for_each(|(level, line)| self.log(level, || line));
         }

@@ -87,6 +87,8 @@ struct Turn {
     notes: Vec<Note>,
     plain: Vec<u8>,
     stopping: bool,
+    /// When this turn had waited.
+    begun: Instant,
     /// Held while not waiting: whoever must not meet a worker inside OpenSSL takes it.
     busy: Busy,
 }
@@ -124,6 +126,7 @@ impl Worker {
             notes: Vec::new(),
             plain: vec![0; PLAIN],
             stopping: false,
+            begun: Instant::now(),
             busy: Arc::new(ReentrantMutex::new(())),
         };
         Ok(Worker { number, service, shard, turn })
@@ -188,7 +191,7 @@ impl Turn {
         let _ = self.contained("waiting", |turn| turn.wait(shard, timeout));
         let busy = self.busy.clone();
         let _shift = exit::shift(&busy);
-        shard.look_at_clock();
+        self.begun = shard.look_at_clock();
         for (what, phase) in PHASES {
             let _ = self.contained(what, |turn| phase(turn, shard));
         }
@@ -225,6 +228,7 @@ impl Turn {
         let has_visitors = self.door.as_ref().is_some_and(|door| !door.has_failed());
         shard.has_listed()
             || !self.ready.is_empty()
+            || self.service.has_lines()
             || (self.service.stage() >= Stage::Draining && has_visitors)
             || (self.service.stage() == Stage::Stopping && !self.stopping)
             // The last to be waited for may have gone between our look and our pause.
@@ -303,7 +307,7 @@ impl Turn {
             // One that ended earlier in this batch has a stale key, which is nothing special.
             self.visit_after(shard, Key::from_u64(event.key), |conn, tools| {
                 conn.note(event, tools);
-                !conn.is_opening()
+                !conn.is_newcomer()
             });
         }
     }
@@ -329,11 +333,22 @@ impl Turn {
         }
     }
 
-    /// A step of one handshake: it costs as much as dozens of small messages, and hundreds of waits for the next turn.
+    /// Steps of handshakes. One costs as much as dozens of small messages, and hundreds of waits for the next turn; so there
+    /// is one, and more only where those who are served have taken longer: newcomers get up to half of their time.
     fn welcome(&mut self, shard: &Shard) {
         contain::fault("turn: welcome");
-        if let Some(key) = shard.next_listed(false) {
+        let waiting = shard.newcomers();
+        if waiting == 0 {
+            return;
+        }
+        let begun = Instant::now();
+        let share = begun.duration_since(self.begun) / 2;
+        for _ in 0..waiting {
+            let Some(key) = shard.next_listed(false) else { return };
             self.visit(shard, key);
+            if begun.elapsed() >= share {
+                return;
+            }
         }
     }
 
@@ -346,6 +361,10 @@ impl Turn {
             shard.inbox().signal();
         }
         let wait = self.until_deadline(shard, Timeout::Forever);
+        if wait == 0 {
+            // The clock would ring in a millisecond.
+            shard.inbox().signal();
+        }
         let ms = u64::try_from(wait).ok();
         if let Err(error) = clock.set(ms).or_else(|_| clock.set(ms)) {
             self.service

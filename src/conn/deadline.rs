@@ -19,6 +19,13 @@ enum Due {
     Close,
 }
 
+impl Due {
+    /// Whether bytes that move put it off.
+    fn is_for_want_of_bytes(self) -> bool {
+        matches!(self, Due::Idle | Due::Send | Due::Close)
+    }
+}
+
 impl Conn {
     /// When the connection has to be looked at again, if nothing happens before.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<u64> {
@@ -30,7 +37,7 @@ impl Conn {
     pub(crate) fn expire(&mut self, tools: &mut Tools<'_>) {
         contain::fault("conn: expire");
         let Some((when, due)) = self.next_due(tools.limits) else { return };
-        if when > tools.now {
+        if when > tools.now || (due.is_for_want_of_bytes() && self.takes_last_look(when)) {
             return;
         }
         match due {
@@ -52,6 +59,17 @@ impl Conn {
                 self.finish(verdict);
             }
         }
+    }
+
+    /// Before bytes are called missing, the socket is asked for them: after a callback that took its time, or a process that
+    /// was held, they may stand there. True the first time that the deadline has come.
+    fn takes_last_look(&mut self, when: u64) -> bool {
+        if std::mem::replace(&mut self.looked_at, when) == when {
+            return false;
+        }
+        self.link.readable();
+        self.link.writable();
+        true
     }
 
     fn give_up_sending(&mut self) {
@@ -81,7 +99,7 @@ impl Conn {
                 self.dial_deadline().map(|when| (when, Due::Address)),
             ],
             Phase::Open => [
-                after(moved, self.idle_timeout, Due::Idle),
+                after(moved.max(self.idle_since), self.idle_timeout, Due::Idle),
                 // What OpenSSL itself answers is a send, too, once it is all that reading waits for.
                 if self.link.is_choked() {
                     after(self.choked_at, limits.send_timeout, Due::Send)

@@ -76,6 +76,10 @@ impl Conn {
             self.write_queue(tools);
             // The handshake's time begins when the plain text has left.
             self.born = tools.now;
+            if !self.has_plain_left() && self.link.has_rest() {
+                // What the handshake begins with has come already, and no event tells of it again.
+                self.link.readable();
+            }
         } else if !self.link.is_flushed() {
             Wire::new(&mut self.link, tools.bufs).flush();
         }
@@ -87,6 +91,10 @@ impl Conn {
             self.lost = self.has_unsent();
             self.fail_write();
             return News::Nothing;
+        }
+        if self.link.send_error().is_some() {
+            // The next step says so, unless it reads why the peer has left.
+            self.link.readable();
         }
         if drained { News::Drained } else { News::Nothing }
     }

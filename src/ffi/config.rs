@@ -34,6 +34,8 @@ pub(super) unsafe fn server_config(config: &tlsloop_server_config) -> Result<Con
             "config->send_low_water is {low_water}, above send_high_water ({high_water})"
         )));
     }
+    // A queue that is as long as at high water is full, and has not fallen.
+    let low_water = low_water.min(high_water - 1);
     Ok(Config {
         // SAFETY: as this function.
         listen: unsafe { listen(config)? },

@@ -53,7 +53,7 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
     /// The socket has an error pending or both directions are over.
     pub(crate) failed: bool,
-    /// Its error queue holds messages, and it has not failed.
+    /// Its error queue holds messages, if it has one, and it has not failed.
     pub(crate) has_messages: bool,
 }
 

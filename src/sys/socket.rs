@@ -12,6 +12,9 @@ use std::path::Path;
 use super::{cvt, cvt_len};
 use crate::address::Address;
 
+/// How many messages beside the data are dropped at once.
+const MESSAGES: usize = 64;
+
 /// Reads what the kernel holds; 0 is the peer's FIN.
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `buf` is writable for its length.
@@ -95,7 +98,7 @@ pub(crate) fn connect(address: &Address) -> io::Result<OwnedFd> {
 /// How many bytes the peer's kernel has not taken yet, our FIN included (tcp(7), SIOCOUTQ). A unix socket has none: what is
 /// sent lies with the peer at once.
 pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> usize {
-    if option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok() == Some(libc::AF_UNIX) {
+    if is_unix(fd) {
         return 0;
     }
     let mut count: libc::c_int = 0;
@@ -144,11 +147,19 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> Option<io::Error> {
 }
 
 /// Drops what the kernel says about the socket beside the data: time stamps of a socket that was given away with them on.
-/// While it is not fetched, epoll(7) tells of it as of an error.
+/// While it is not fetched, epoll(7) tells of it as of an error. The caller asks again as long as it is told.
 pub(crate) fn drop_messages(fd: BorrowedFd<'_>) {
+    // A unix socket has no such queue, and takes the question for one about its data.
+    if is_unix(fd) {
+        return;
+    }
     let mut message: MaybeUninit<libc::msghdr> = MaybeUninit::zeroed();
-    // SAFETY: a zeroed header has room for nothing, so the kernel writes to nothing but the header itself.
-    while unsafe { libc::recvmsg(fd.as_raw_fd(), message.as_mut_ptr(), libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) } >= 0 {
+    for _ in 0..MESSAGES {
+        // SAFETY: a zeroed header has room for nothing, so the kernel writes to nothing but the header itself.
+        let n = unsafe { libc::recvmsg(fd.as_raw_fd(), message.as_mut_ptr(), libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+        if n < 0 {
+            return;
+        }
     }
 }
 
@@ -242,6 +253,10 @@ fn set_flag(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, on: bool)
     // SAFETY: `value` outlives the call and its size is given.
     cvt(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), len) })?;
     Ok(())
+}
+
+fn is_unix(fd: BorrowedFd<'_>) -> bool {
+    option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).ok() == Some(libc::AF_UNIX)
 }
 
 fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {

@@ -34,6 +34,7 @@ impl Turn {
                 shard.ask(key, |conn| conn.finish(Verdict::stopped()));
             }
             turn.see_to(shard, key);
+            turn.hear(shard, key);
         });
     }
 

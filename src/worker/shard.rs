@@ -90,8 +90,10 @@ impl Shard {
     }
 
     /// A turn begins, or something is asked for that counts from now: a callback before may have taken its time.
-    pub(crate) fn look_at_clock(&self) {
-        self.now.set(self.millis(Instant::now()));
+    pub(crate) fn look_at_clock(&self) -> Instant {
+        let now = Instant::now();
+        self.now.set(self.millis(now));
+        now
     }
 
     /// The milliseconds from the beginning of the worker to a moment.
@@ -163,13 +165,18 @@ impl Shard {
         if let Some(conn) = conns.get_mut(key)
             && !std::mem::replace(&mut conn.is_listed, true)
         {
-            if conn.is_opening() { newcomers.push_back(key) } else { agenda.push_back(key) }
+            if conn.is_newcomer() { newcomers.push_back(key) } else { agenda.push_back(key) }
         }
     }
 
     /// How many connections are listed that are up.
     pub(crate) fn listed(&self) -> usize {
         self.inner.borrow().agenda.len()
+    }
+
+    /// How many are listed that are on their way up.
+    pub(crate) fn newcomers(&self) -> usize {
+        self.inner.borrow().newcomers.len()
     }
 
     /// Whether any connection is listed.

@@ -185,7 +185,16 @@ impl Turn {
             contain::fault("take_in: watch");
             shard.ask(key, |conn| turn.watch(conn, key));
             turn.see_to(shard, key);
+            turn.hear(shard, key);
         });
+    }
+
+    /// Sees to it that what another thread has left with a connection is found, though the note about it came before the
+    /// connection did: the host has the name first.
+    pub(super) fn hear(&self, shard: &Shard, key: Key) {
+        if shard.ask(key, |conn| conn.cell().gauge.has_left()) == Some(true) {
+            shard.list(key);
+        }
     }
 
     /// Begins to watch a connection that was taken in.

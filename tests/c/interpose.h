@@ -83,6 +83,7 @@ static _Thread_local bool interpose_marked;
 static atomic_int interpose_victim = -1; /* which call */
 static atomic_int interpose_countdown;   /* its how manieth use from now fails; 0: none */
 static atomic_int interpose_error;
+static atomic_int interpose_second; /* the use behind the one that failed fails with this; 0: it does not */
 static atomic_bool interpose_lasting; /* all uses from there on fail */
 static atomic_uint interpose_seen;    /* calls on marked threads, failed or not */
 static atomic_uint interpose_failed;
@@ -92,10 +93,19 @@ static atomic_size_t interpose_most; /* bytes of one recv, send or read; 0: as m
 static inline void interpose_arm(enum call call, int n, int error, bool lasting)
 {
     interpose_error = error;
+    interpose_second = 0;
     interpose_lasting = lasting;
     interpose_seen = interpose_failed = 0;
     interpose_victim = (int)call;
     interpose_countdown = n;
+}
+
+/* The next use of the call fails, and the one behind it with another error. */
+static inline void interpose_arm_two(enum call call, int error, int second)
+{
+    interpose_arm(call, 0, error, false);
+    interpose_second = second;
+    interpose_countdown = 1;
 }
 
 /* Nothing fails any more. Whether anything has. */
@@ -112,9 +122,10 @@ static inline bool interpose_fails(enum call call)
     interpose_seen++;
     if (interpose_victim != (int)call || interpose_countdown == 0) return false;
     if (interpose_countdown > 1 && --interpose_countdown > 0) return false;
-    if (!interpose_lasting) interpose_countdown = 0;
+    if (!interpose_lasting) interpose_countdown = interpose_second != 0;
     interpose_failed++;
     errno = interpose_error;
+    if (interpose_second != 0) interpose_error = atomic_exchange(&interpose_second, 0);
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -257,6 +258,53 @@ static void from_several_threads(void)
     fixture_stop(f);
 }
 
+enum { BATCH = 500, BATCHES = 20 };
+
+static atomic_ullong out; /* where adopt puts the id */
+static atomic_bool enough;
+
+static void *abort_at_once(void *arg)
+{
+    (void)arg;
+    while (!enough) {
+        tlsloop_conn conn = out;
+        if (conn == 0) {
+            sched_yield();
+            continue;
+        }
+        CHECK_OK(tlsloop_conn_abort(conn));
+        out = 0;
+    }
+    return NULL;
+}
+
+/* "out is written before the first callback can run", and good for calls of other threads from then on: what they ask for
+ * before the worker has met the connection is not forgotten. The peers say nothing, so only the call ends them. */
+static void asked_for_something_at_once(void)
+{
+    static int peers[BATCH];
+    pthread_t other;
+    unsigned n = 0, batch = check_scaled(BATCH);
+    struct fixture *f = without_listener((struct options){ .config.handshake_timeout_ms = TLSLOOP_NONE });
+    enough = false;
+    CHECK(pthread_create(&other, NULL, abort_at_once, NULL) == 0);
+    for (int i = 0; i < BATCHES; i++) {
+        for (unsigned k = 0; k < batch; k++) {
+            int ends[2];
+            dial_pair(ends);
+            CHECK_OK(tlsloop_server_adopt(f->server, ends[1], &mine, (tlsloop_conn *)&out));
+            peers[k] = ends[0];
+            while (out != 0) sched_yield();
+        }
+        n += batch;
+        EVENTUALLY_EQ(f->handshakes_failed, n);
+        for (unsigned k = 0; k < batch; k++) close(peers[k]);
+    }
+    enough = true;
+    CHECK(pthread_join(other, NULL) == 0);
+    fixture_stop(f);
+}
+
 /* A socket that was given away is ended with the server, whether a worker has seen it or not. */
 static void stopped_at_once(void)
 {
@@ -305,4 +353,4 @@ static void on_descriptor_0(void)
 
 CHECK_MAIN(CASE(in_every_mode), CASE(without_a_listener), CASE(beside_a_listener), CASE(what_is_there_already),
            CASE(what_is_sent_at_once), CASE(from_callbacks), CASE(from_several_threads),
-           CASE(stopped_at_once), CASE(on_descriptor_0))
+           CASE(asked_for_something_at_once), CASE(stopped_at_once), CASE(on_descriptor_0))

@@ -248,6 +248,25 @@ static bool lasts(enum call call, int error)
     return error != EINTR && error != EAGAIN && !(call == EPOLL_WAIT && host_wanted());
 }
 
+/* The flight of a handshake finds no room, and then the kernel none for it at all: nobody waits for the deadline. */
+static void l06_a_flight_that_had_to_wait_fails(void)
+{
+    int code;
+    begin();
+    struct fixture *f = start(0, false, &code);
+    interpose_arm_two(SEND, EAGAIN, ENOBUFS);
+    struct peer p = peer_over_socket(tcp_connect(f->port));
+    CHECK(!peer_handshake(&p));
+    CHECK_EQ(interpose_failed, 2);
+    interpose_disarm();
+    peer_close(&p);
+    EVENTUALLY_EQ(f->handshakes_failed, 1);
+    CHECK_EQ(f->last_code, TLSLOOP_ESYS);
+    CHECK(visit(f));
+    fixture_stop(f);
+    tlsloop_tls_free(policy);
+}
+
 static void no_spin_while_a_call_fails(void)
 {
     begin();
@@ -261,5 +280,5 @@ static void no_spin_while_a_call_fails(void)
 }
 
 CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails),
-           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
+           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail), CASE(l06_a_flight_that_had_to_wait_fails),
            CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))

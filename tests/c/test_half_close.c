@@ -129,6 +129,19 @@ static void a_silent_peer_after_the_hosts_end(void)
     fixture_stop(f);
 }
 
+/* "close_timeout_ms … after close_notify has left it runs once more": an idle timeout that is set meanwhile is another. */
+static void the_idle_timeout_does_not_prolong_it(void)
+{
+    struct fixture *f = fixture_start((struct options){ .on.data = answer_and_end, .config.close_timeout_ms = 300 });
+    struct peer p = read_the_answer(f);
+    tlsloop_conn conn = fixture_conn(f, 0);
+    struct check_wait wait = check_wait_start();
+    while (tlsloop_conn_set_idle_timeout(conn, 0) == TLSLOOP_OK) CHECK(check_wait_more(&wait));
+    CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_HOST);
+    peer_close(&p);
+    fixture_stop(f);
+}
+
 static void much_and_end(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
 {
     (void)f;
@@ -304,6 +317,6 @@ CHECK_MAIN(CASE(l13_the_host_receives_after_its_own_end),
            CASE(a_bare_fin_after_the_hosts_end_is_truncated),
            CASE(a_reset_after_the_hosts_end_is_a_reset), CASE(a_reset_after_the_peers_end_is_a_reset),
            CASE(what_comes_behind_the_peers_end_is_dropped), CASE(a_silent_peer_after_the_hosts_end),
-           CASE(a_peer_that_never_reads), CASE(close_and_abort_after_the_end),
+           CASE(the_idle_timeout_does_not_prolong_it), CASE(a_peer_that_never_reads), CASE(close_and_abort_after_the_end),
            CASE(without_on_end_tlsloop_closes), CASE(l07_bytes_close_notify_and_fin),
            CASE(both_end_at_once), CASE(ends_in_on_connect))

@@ -203,6 +203,31 @@ static void a_lively_run(void)
     CHECK(strncmp(book.address, "127.0.0.1:", 10) == 0 && strcmp(book.tls, "TLSv1.3") == 0);
 }
 
+static tlsloop_tls *renewed;
+
+static void reload(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)conn, (void)data, (void)len;
+    CHECK_OK(tlsloop_server_set_tls(f->server, renewed));
+}
+
+/* A warning that a callback gives rise to is written at once, and not when something else happens. */
+static void a_reload_in_a_callback(void)
+{
+    static struct book book;
+    struct options options = debug(&book, TLSLOOP_MODE_TLS);
+    renewed = expired_policy();
+    options.on.data = reload;
+    struct fixture *f = stage_start(options, NULL);
+    struct peer p = peer_connect(f->port);
+    CHECK(peer_send(&p, "reload", 6));
+    EVENTUALLY_EQ(seen(&book, "tls_warning"), 1);
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+    tlsloop_tls_free(renewed);
+}
+
 static void start_tls(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
 {
     (void)f, (void)data;
@@ -230,4 +255,4 @@ static void over_to_tls(void)
     CHECK_EQ(seen(&book, "tls"), 1);
 }
 
-CHECK_MAIN(CASE(a_lively_run), CASE(over_to_tls))
+CHECK_MAIN(CASE(a_lively_run), CASE(a_reload_in_a_callback), CASE(over_to_tls))

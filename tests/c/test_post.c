@@ -1,11 +1,14 @@
 /* conn_post and conn_post_after: a function of the host's among a connection's callbacks. */
 #define _GNU_SOURCE
+#include "dial.h"
 #include "fixture.h"
 #include "peer.h"
 #include "stage.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static atomic_uint runs;
 static atomic_bool ended; /* the connection's on_disconnect has begun */
@@ -312,6 +315,47 @@ static void a_post_that_posts_itself_again(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(runs_once_on_an_idle_connection), CASE(l18_posts_and_sends_from_many_threads),
+static void note_run(tlsloop_conn conn, void *arg)
+{
+    (void)conn;
+    *(bool *)arg = true;
+}
+
+static bool ran;
+
+static void post_for_later(tlsloop_conn conn, void *user)
+{
+    *(bool *)user = true;
+    CHECK_OK(tlsloop_conn_post(conn, note_run, &ran));
+}
+
+/* Host-driven: the descriptor "stays readable while work is left", from the end of one poll to the next. */
+static void a_post_in_a_callback_leaves_work(void)
+{
+    bool is_up = false;
+    int ends[2];
+    tlsloop_server *server;
+    tlsloop_callbacks callbacks = TLSLOOP_CALLBACKS_INIT;
+    tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
+    callbacks.on_connect = post_for_later;
+    config.callbacks = &callbacks;
+    config.user = &is_up;
+    config.mode = TLSLOOP_MODE_PLAIN;
+    config.listen_fd = TLSLOOP_NO_LISTENER;
+    config.workers = TLSLOOP_HOST_DRIVEN;
+    CHECK_OK(tlsloop_server_start(&config, &server));
+    dial_pair(ends);
+    CHECK_OK(tlsloop_server_adopt(server, ends[1], NULL, NULL));
+    struct pollfd watched = { .fd = tlsloop_server_fd(server), .events = POLLIN };
+    for (int polls = 0; !ran && polls < 100; polls++) {
+        CHECK_EQ(poll(&watched, 1, 0), 1);
+        CHECK_OK(tlsloop_server_poll(server, 0));
+    }
+    CHECK(is_up && ran);
+    CHECK_OK(tlsloop_server_stop(server, 0));
+    close(ends[0]);
+}
+
+CHECK_MAIN(CASE(a_post_in_a_callback_leaves_work), CASE(runs_once_on_an_idle_connection), CASE(l18_posts_and_sends_from_many_threads),
            CASE(posts_race_with_the_end), CASE(later_is_later), CASE(asked_late_in_a_callback),
            CASE(early_if_the_connection_ends), CASE(posts_from_last_posts), CASE(a_post_that_posts_itself_again))

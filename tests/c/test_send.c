@@ -326,7 +326,34 @@ static void a_full_queue_without_a_refusal(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(l28_full_then_one_drain), CASE(the_drain_comes_at_low_water),
+static void fill_again(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    while (tlsloop_conn_send(conn, chunk, HIGH / 64) == TLSLOOP_OK) {} /* to high water exactly */
+}
+
+/* "to which a full queue must fall before on_drain": one that is as long as at high water has not fallen. */
+static void low_water_at_high_water(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on.drain = fill_again, .config = { .send_high_water = HIGH, .send_low_water = HIGH } });
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 4096 });
+    tlsloop_conn conn = fixture_conn(f, 0);
+    unsigned before;
+    fill_again(f, conn);
+    do { /* until the kernel takes no more */
+        before = f->drains;
+        check_nap(100);
+    } while (f->drains != before && tlsloop_conn_queued(conn) < HIGH);
+    before = f->drains;
+    check_nap(100);
+    CHECK(f->drains <= before + 1);
+    peer_reset(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+}
+
+CHECK_MAIN(CASE(low_water_at_high_water), CASE(l28_full_then_one_drain), CASE(the_drain_comes_at_low_water),
            CASE(l28_a_hundred_peers_that_never_read),
            CASE(a_send_larger_than_high_water_is_taken_whole),
            CASE(l17_hash_of_a_long_stream_to_a_slow_reader), CASE(empty_sends),

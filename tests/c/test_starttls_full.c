@@ -134,5 +134,57 @@ static void a_reset_leaves_nothing_counted(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(what_comes_meanwhile_waits), CASE(the_handshake_follows), CASE(the_send_timeout_counts),
+enum { ROUNDS = 4 }; /* drains in one visit */
+
+static atomic_bool asked; /* the peer has begun its handshake */
+
+static void fill(tlsloop_conn conn)
+{
+    CHECK_OK(tlsloop_conn_send(conn, "plain text", 10));
+    CHECK_EQ(tlsloop_conn_send(conn, "more", 4), TLSLOOP_EFULL);
+}
+
+static void fill_first(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f, (void)data, (void)len;
+    fill(conn);
+}
+
+static void fill_again_and_start(struct fixture *f, tlsloop_conn conn)
+{
+    if (f->drains < ROUNDS) return fill(conn);
+    if (f->drains > ROUNDS) return;
+    CHECK_OK(tlsloop_conn_send(conn, "go", 2));
+    CHECK_OK(tlsloop_conn_start_tls(conn));
+    EVENTUALLY(asked);
+}
+
+/* A peer that does not wait for the word: its hello is there before the word has left, and nothing comes behind it. */
+static void a_hello_that_comes_before_the_word(void)
+{
+    char text[10 * ROUNDS + 2];
+    struct fixture *f = stage_start((struct options){
+        .on = { .data = fill_first, .drain = fill_again_and_start },
+        .config = { .mode = TLSLOOP_MODE_STARTTLS, .send_high_water = 10, .send_low_water = 1 } }, NULL);
+    asked = false;
+    int fd = tcp_connect(f->port);
+    CHECK(tcp_send(fd, "STARTTLS", 8));
+    EVENTUALLY_EQ(f->drains, ROUNDS);
+    struct peer p = peer_over_socket(fd);
+    peer_step(&p);
+    CHECK(peer_flush(&p));
+    asked = true;
+    for (size_t n = 0; n < sizeof text;) {
+        long got = tcp_recv(fd, text + n, sizeof text - n);
+        CHECK(got > 0);
+        n += (size_t)got;
+    }
+    CHECK(peer_handshake(&p));
+    EVENTUALLY_EQ(stage_tls_ups(f), 1);
+    peer_leave(&p);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+}
+
+CHECK_MAIN(CASE(a_hello_that_comes_before_the_word), CASE(what_comes_meanwhile_waits), CASE(the_handshake_follows), CASE(the_send_timeout_counts),
            CASE(a_reset_leaves_nothing_counted))

@@ -2,19 +2,27 @@
  * How much the kernel tells the loop: the wait is wrapped, and what it answers is counted.
  */
 #define _GNU_SOURCE
+#include "dial.h"
 #include "fixture.h"
 #include "peer.h"
+#include "stage.h"
 
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static atomic_uint told; /* events, since the process began */
+static atomic_bool early; /* the next error that comes with a hang-up comes before it, as it may while the peer is closing */
 
 int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout_ms)
 {
     int n = (int)syscall(SYS_epoll_pwait, epoll, events, room, timeout_ms, NULL, 0);
     if (n > 0) told += (unsigned)n;
+    for (int i = 0; i < n; i++) {
+        if (!(events[i].events & EPOLLERR) || !(events[i].events & EPOLLHUP) || !atomic_exchange(&early, false)) continue;
+        events[i].events &= ~(unsigned)EPOLLHUP;
+    }
     return n;
 }
 
@@ -61,4 +69,34 @@ static void l26_those_who_wait_are_told_of_once(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(l26_those_who_wait_are_told_of_once))
+static void greet(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    CHECK_OK(tlsloop_conn_send(conn, "unread", 6));
+}
+
+/* A unix socket whose peer has gone with data unread (unix(7), ECONNRESET): however the kernel tells it, it is a reset. */
+static void an_error_without_a_hang_up(void)
+{
+    for (int with_data = 0; with_data < 2; with_data++) {
+        char path[64];
+        snprintf(path, sizeof path, "unix:wake_ups.%d.%d", (int)getpid(), with_data);
+        struct fixture *f = stage_start((struct options){ .on = { .connect = greet, .data = wait_at_gate },
+            .config = { .mode = TLSLOOP_MODE_PLAIN, .address = path } }, NULL);
+        int fd = dial_unix(path + 5);
+        EVENTUALLY_EQ(f->connects, 1);
+        EVENTUALLY_EQ(tlsloop_conn_queued(fixture_conn(f, 0)), 0);
+        CHECK_EQ(pthread_mutex_lock(&gate), 0);
+        if (with_data) CHECK(tcp_send(fd, "x", 1));
+        if (with_data) EVENTUALLY_EQ(f->data_calls, 1);
+        if (with_data) CHECK(tcp_send(fd, "x", 1));
+        early = true;
+        close(fd);
+        CHECK_EQ(pthread_mutex_unlock(&gate), 0);
+        CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_RESET);
+        CHECK(!early);
+        fixture_stop(f);
+    }
+}
+
+CHECK_MAIN(CASE(an_error_without_a_hang_up), CASE(l26_those_who_wait_are_told_of_once))
