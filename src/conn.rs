@@ -151,7 +151,7 @@ pub(crate) struct Conn {
     choked_at: u64,
     /// When the host last set the idle timeout, which counts from then.
     idle_since: u64,
-    /// The deadline before which the socket was asked once more.
+    /// The deadline for which the kernel was asked once more.
     looked_at: u64,
     /// The time of the connection's entry among the worker's deadlines; [`u64::MAX`]: none.
     pub(crate) armed: u64,

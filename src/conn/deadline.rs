@@ -6,6 +6,7 @@ use crate::conn::Limits;
 use crate::contain;
 use crate::error::Code;
 use crate::host::Reason;
+use crate::sys::poll::poll;
 use crate::tls::wire::Wire;
 
 /// What is due.
@@ -37,7 +38,7 @@ impl Conn {
     pub(crate) fn expire(&mut self, tools: &mut Tools<'_>) {
         contain::fault("conn: expire");
         let Some((when, due)) = self.next_due(tools.limits) else { return };
-        if when > tools.now || (due.is_for_want_of_bytes() && self.takes_last_look(when)) {
+        if when > tools.now || (due.is_for_want_of_bytes() && self.takes_last_look(when, tools)) {
             return;
         }
         match due {
@@ -61,15 +62,35 @@ impl Conn {
         }
     }
 
-    /// Before bytes are called missing, the socket is asked for them: after a callback that took its time, or a process that
-    /// was held, they may stand there. True the first time that the deadline has come.
-    fn takes_last_look(&mut self, when: u64) -> bool {
+    /// Before bytes are called missing, the kernel is asked for them, once for each deadline: after a callback that took its
+    /// time, or a process that was held, they may stand there. True if something has moved.
+    fn takes_last_look(&mut self, when: u64, tools: &mut Tools<'_>) -> bool {
         if std::mem::replace(&mut self.looked_at, when) == when {
             return false;
         }
-        self.link.readable();
+        let has_news = matches!(poll(self.link.fd(), true, false, Some(0)), Ok(Some(_)));
+        if has_news {
+            self.link.readable();
+        }
+        let has_left = self.link.is_blocked() && self.retries(tools);
+        has_news || has_left
+    }
+
+    /// Offers to the kernel what it had no room for. It tells of room only when much of its buffer is free (tcp(7)), and takes
+    /// less than that. True if it took something, or never will.
+    fn retries(&mut self, tools: &mut Tools<'_>) -> bool {
+        let was_choked = self.link.is_choked();
         self.link.writable();
-        true
+        let mut wire = Wire::new(&mut self.link, tools.bufs);
+        let taken = wire.flush();
+        if taken == 0 && was_choked {
+            wire.choke();
+        }
+        drop(wire);
+        if taken > 0 {
+            self.moved_out = tools.now;
+        }
+        taken > 0 || self.link.send_error().is_some()
     }
 
     fn give_up_sending(&mut self) {
