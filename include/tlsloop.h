@@ -518,7 +518,8 @@ typedef struct tlsloop_stats {
      */
     size_t size;
     /**
-     * Connections that the kernel handed out, refused ones included, and those that the host did.
+     * Connections that the kernel handed out, refused ones included, those that the host did, and those that the server
+     * began for it.
      */
     uint64_t accepted;
     /**

@@ -58,6 +58,8 @@ pub struct Client {
     bytes_out: u64,
     /// What is needed for TLS, while it has not begun, and the time for its handshake.
     before_tls: Option<(Target, Option<u64>)>,
+    /// A send or an end had begun, and did not leave whole.
+    is_cut_off: bool,
     /// How sentences call the server.
     label: String,
     io_timeout: Option<u64>,
@@ -221,8 +223,8 @@ impl Client {
     /// A close with input unread is a reset, and so is one that input meets later: either may take from the peer what
     /// it has not read. So our end goes first, and the descriptor when the peer's kernel has everything.
     fn leave(&mut self, deadline: &mut Deadline) {
-        if matches!(self.outbound, Outbound::Failed(_)) && !self.link.is_flushed() {
-            // Something is cut off, which must not look like an end.
+        if self.is_cut_off {
+            // What has left must not look like all that there was.
             return socket::reset(self.link.fd());
         }
         // Nothing is read for OpenSSL any more, so nothing waits for what it would say.

@@ -3,7 +3,8 @@
 //! Handlers of `atexit(3)` run in the reverse order of their registration, and OpenSSL's was registered when it was
 //! initialised, before ours. Ours takes each worker's busy lock for good: a worker finishes its turn, then waits for ever.
 //! Threads of the host's that use OpenSSL count as visitors meanwhile; ours lets them finish, and then they wait for ever
-//! too. Only the thread that exits goes on, to the handlers that the host registered first: it is told.
+//! too. A worker that a callback keeps for longer than ours waits is held when the callback returns. Only the thread that
+//! exits goes on, to the handlers that the host registered first: it is told.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -32,6 +33,8 @@ static WORKERS: Mutex<Vec<Busy>> = Mutex::new(Vec::new());
 static VISITORS: AtomicUsize = AtomicUsize::new(0);
 /// Of [`VISITORS`]: the process exits.
 const CLOSED: usize = 1 << (usize::BITS - 1);
+/// The process exits, and waits for nobody any more: the clean-up is next.
+static OVER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// How often this thread has entered; within the first time the others are free.
@@ -60,9 +63,23 @@ pub(crate) struct Shift<'a>(#[allow(dead_code, reason = "its end is what it is f
 
 /// The calling thread begins a turn.
 pub(crate) fn shift(busy: &Busy) -> Shift<'_> {
-    let shift = Shift(busy.lock());
+    let guard = busy.lock();
+    hold_if_over();
     DEPTH.set(DEPTH.get() + 1);
-    shift
+    Shift(guard)
+}
+
+/// A thread that was not waited for any longer, because a callback took its time, goes no further when that returns.
+pub(crate) fn hold_if_over() {
+    if OVER.load(Ordering::Relaxed) && !EXITS.get() {
+        hold();
+    }
+}
+
+fn hold() -> ! {
+    loop {
+        std::thread::sleep(PATIENCE);
+    }
 }
 
 impl Drop for Shift<'_> {
@@ -99,9 +116,7 @@ impl Drop for Visit {
 fn enter() {
     if VISITORS.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
         VISITORS.fetch_sub(1, Ordering::SeqCst);
-        loop {
-            std::thread::sleep(PATIENCE);
-        }
+        hold();
     }
     COUNTS.set(true);
 }
@@ -179,4 +194,5 @@ extern "C" fn close() {
     while VISITORS.load(Ordering::SeqCst) & !CLOSED > own && Instant::now() < until {
         std::thread::sleep(LOOK);
     }
+    OVER.store(true, Ordering::SeqCst);
 }

@@ -47,6 +47,7 @@ pub(super) fn connect(config: &Config) -> Result<Client> {
         bytes_in: 0,
         bytes_out: 0,
         before_tls: None,
+        is_cut_off: false,
         label,
         io_timeout: config.io_timeout,
     };
@@ -93,7 +94,10 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
     let fd = loop {
         match socket::connect(address) {
             // Only a unix socket says so: its queue is full (connect(2), EAGAIN).
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !deadline.has_passed() => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if deadline.has_passed() {
+                    return Err(Failed::TooLate);
+                }
                 let _pause = exit::pause();
                 std::thread::sleep(QUEUE_IS_FULL);
             }

@@ -98,9 +98,14 @@ impl Client {
     /// it is being written to would otherwise wait for us as we wait for it.
     pub(super) fn wait_to_write(&mut self, deadline: &mut Deadline, most: usize) -> Result<()> {
         let can_take = matches!(self.inbound, Inbound::Open) && self.kept.room(most).is_some();
-        if can_take && self.link.has_news() {
+        let in_time = if can_take && self.link.has_news() {
             self.fill(most);
-        } else if !self.wait(deadline, can_take)? {
+            // However much comes: the time passes, and there may be room for ours.
+            self.wait(&mut Deadline::after(Some(0)), false)? || !deadline.has_passed()
+        } else {
+            self.wait(deadline, can_take)?
+        };
+        if !in_time {
             let ms = self.io_timeout.unwrap_or(0);
             let why = if self.link.is_blocked() {
                 format!("{} did not take within {ms} ms what was sent", self.label)
@@ -118,7 +123,7 @@ impl Client {
     /// Waits until the socket can be written to, if something waits for that, or read from, if `read` and if what came
     /// could be used; false: the time is up.
     pub(super) fn wait(&mut self, deadline: &mut Deadline, read: bool) -> Result<bool> {
-        let write = self.link.is_blocked();
+        let write = self.link.is_blocked() && !self.is_cut_off;
         let read = read && !self.link.is_choked();
         let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
         let Some(ready) = ready else { return Ok(false) };
@@ -146,6 +151,7 @@ impl Client {
             Inbound::Failed(said) if said.code() != Code::System => said.clone(),
             _ => error,
         };
+        self.is_cut_off = told.code() == Code::TimedOut || !self.link.is_flushed();
         // What OpenSSL would still say cannot follow what is cut off, and would only hold up what is to be received.
         self.link.mute();
         self.outbound = Outbound::Failed(told.clone());

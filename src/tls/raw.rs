@@ -67,8 +67,9 @@ pub(crate) use x509::{AltName, KeyKind, Validity};
 
 /// Initialises the library; every other function here may rely on it having run.
 ///
-/// OpenSSL registers its own clean-up with `atexit` on the first call, hence before any handler that
-/// tlsloop registers later.
+/// A host that initialised OpenSSL before has its clean-up registered with `atexit` since then, hence before any handler that
+/// tlsloop registers later. Otherwise there is none: the first call here asks for none (OPENSSL_init_crypto(3),
+/// OPENSSL_INIT_NO_ATEXIT).
 pub(crate) fn init() {
     static ONCE: Once = Once::new();
     // openssl-sys runs OPENSSL_init_ssl once, and again does no harm.

@@ -13,6 +13,7 @@ use crate::cell::Ask;
 use crate::conn::{Conn, Limits, Tools};
 use crate::contain;
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::host;
 use crate::id::Id;
 use crate::inbox::Inbox;
@@ -130,6 +131,8 @@ impl Shard {
         plain: &mut [u8],
         step: impl FnOnce(&mut Conn, &mut Tools<'_>) -> R,
     ) -> Option<R> {
+        // The host's code may have run before.
+        exit::hold_if_over();
         let Inner { conns, bufs, pool, usual, .. } = &mut *self.inner.borrow_mut();
         let counters = &self.inbox.counters;
         let mut tools = Tools { bufs, plain, pool, usual, limits: &self.limits, counters, now: self.now.get() };
@@ -151,6 +154,7 @@ impl Shard {
 
     /// Takes a connection out.
     pub(crate) fn remove(&self, key: Key) -> Option<Conn> {
+        exit::hold_if_over();
         self.inner.borrow_mut().conns.remove(key)
     }
 

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const char text[] = "Hello in any mode";
@@ -215,6 +217,53 @@ static void both_directions_are_full(void)
     close(listener);
 }
 
+/* "After a send that timed out the server gets a reset": also when there was room for what was left of it later. */
+static void a_send_that_timed_out(void)
+{
+    int port, listener = tcp_listen(&port);
+    size_t len = (size_t)PIECE * PIECES;
+    char *much = calloc(1, len), ok[2];
+    tlsloop_client *client = connected((tlsloop_client_config){
+        .mode = TLSLOOP_MODE_PLAIN, .port = (uint16_t)port, .io_timeout_ms = 200 * check_time_factor() });
+    int fd = accept(listener, NULL, NULL);
+    CHECK(much != NULL && fd >= 0);
+    CHECK_EQ(tlsloop_client_send(client, much, len), TLSLOOP_ETIMEDOUT);
+    for (size_t took = 0; recv(fd, much, len, MSG_DONTWAIT) > 0 && took++ < 10000;) {}
+    CHECK(tcp_send(fd, "ok", 2));
+    CHECK_EQ(tlsloop_client_recv(client, ok, sizeof ok), 2);
+    CHECK_OK(tlsloop_client_close(client));
+    CHECK_EQ(tcp_until_end(fd), PEER_RESET);
+    close(fd);
+    close(listener);
+    free(much);
+}
+
+/* A unix socket whose queue is full is no refusal: somebody may take from it, within the time. */
+static void a_queue_that_stays_full(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    char host[sizeof address.sun_path + 5];
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), others[16], n = 0, code;
+    tlsloop_client *client = NULL;
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    snprintf(address.sun_path, sizeof address.sun_path, "full.%d", (int)getpid());
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 0) == 0);
+    do {
+        CHECK(n < 16);
+        others[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        code = connect(others[n++], (struct sockaddr *)&address, sizeof address);
+    } while (code == 0);
+    CHECK_EQ(errno, EAGAIN);
+    snprintf(host, sizeof host, "unix:%s", address.sun_path);
+    config.host = host;
+    config.mode = TLSLOOP_MODE_PLAIN;
+    config.connect_timeout_ms = 100;
+    CHECK_FAILS(tlsloop_client_connect(&config, &client), TLSLOOP_ETIMEDOUT, host);
+    while (n > 0) close(others[--n]);
+    close(listener);
+    unlink(address.sun_path);
+}
+
 /* The edges of connect. */
 static void what_is_refused_at_once(void)
 {
@@ -244,4 +293,5 @@ static void what_is_refused_at_once(void)
 }
 
 CHECK_MAIN(CASE(plain), CASE(starttls), CASE(unix_socket), CASE(signals_in_the_middle),
-           CASE(both_directions_are_full), CASE(what_is_refused_at_once))
+           CASE(both_directions_are_full), CASE(a_send_that_timed_out),
+           CASE(a_queue_that_stays_full), CASE(what_is_refused_at_once))

@@ -230,7 +230,45 @@ static void l33_return_from_main(void)
     exits_well(start_and_return, (struct trial){ 0 });
 }
 
-CHECK_MAIN(CASE(l33_exit_with_connections_at_rest),
+enum { BEYOND_PATIENCE_MS = 2600 }; /* exit waits for two seconds */
+
+static atomic_uint calls;
+
+static void take_too_long(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    (void)f, (void)conn, (void)data, (void)len;
+    if (calls++ == 0) check_nap(BEYOND_PATIENCE_MS);
+}
+
+/* Registered before tlsloop's, so it runs behind it, as OpenSSL's own clean-up does. */
+static void look_behind(void)
+{
+    check_nap(BEYOND_PATIENCE_MS);
+    if (calls != 1) _exit(1);
+}
+
+static void exit_beside_a_slow_callback(int socket, void *arg)
+{
+    static struct peer peers[2];
+    (void)arg;
+    child_without_leak_check(socket);
+    CHECK(atexit(look_behind) == 0);
+    struct fixture *f = fixture_start((struct options){ .on.data = take_too_long });
+    for (int i = 0; i < 2; i++) peers[i] = peer_connect(f->port);
+    CHECK(peer_send(&peers[0], "slow", 4));
+    EVENTUALLY_EQ(calls, 1);
+    for (int i = 0; i < 2; i++) CHECK(peer_send(&peers[i], "next", 4));
+    exit(0);
+}
+
+/* A callback that takes longer than exit waits: its worker ends there, and does not go on beside the clean-up. */
+static void a_callback_outlasts_the_exit(void)
+{
+    struct child child = child_start(exit_beside_a_slow_callback, NULL);
+    child_ended_at_exit(&child);
+}
+
+CHECK_MAIN(CASE(a_callback_outlasts_the_exit), CASE(l33_exit_with_connections_at_rest),
            CASE(l33_exit_from_another_thread), CASE(l33_exit_under_traffic),
            CASE(exit_inside_a_callback), CASE(l33_exit_beside_calls_that_wait),
            CASE(l33_return_from_main))

@@ -352,6 +352,23 @@ static void the_clients_end_does_not_wait_for_ever(void)
     talk_finish(&t);
 }
 
+static void see_a_reset(struct talk *t, struct peer *p)
+{
+    (void)t;
+    forget_the_rest(p);
+    CHECK_EQ(peer_until_end(p, NULL), PEER_RESET);
+}
+
+/* "After a send that timed out the server gets a reset", though all that was handed to the kernel has left. */
+static void the_clients_send_is_cut_off(void)
+{
+    struct talk t;
+    if (!waits_for_the_rest()) return;
+    talk_begin(&t, see_a_reset, 200);
+    CHECK_FAILS(tlsloop_client_send(t.client, "x", 1), TLSLOOP_ETIMEDOUT, "half a message");
+    talk_finish(&t);
+}
+
 static void end_instead(struct talk *t, struct peer *p)
 {
     (void)t;
@@ -378,7 +395,7 @@ static void the_clients_calls_do_not_wait_for_a_server_that_ends(void)
 CHECK_MAIN(CASE(a_close_waits_for_the_rest), CASE(an_end_waits_for_the_rest),
            CASE(an_answer_and_a_close_wait_for_the_rest), CASE(an_answer_and_an_end_wait_for_the_rest),
            CASE(an_end_waits_for_the_rest_in_a_pause), CASE(the_rest_comes_in_pieces_in_a_pause),
-           CASE(the_close_timeout_bounds_the_wait),
-           CASE(a_peer_that_leaves_is_not_waited_for), CASE(rubbish_instead_of_the_rest),
-           CASE(the_clients_end_waits_for_the_rest), CASE(the_clients_close_waits_for_the_rest),
-           CASE(the_clients_end_does_not_wait_for_ever), CASE(the_clients_calls_do_not_wait_for_a_server_that_ends))
+           CASE(the_close_timeout_bounds_the_wait), CASE(a_peer_that_leaves_is_not_waited_for),
+           CASE(rubbish_instead_of_the_rest), CASE(the_clients_end_waits_for_the_rest),
+           CASE(the_clients_close_waits_for_the_rest), CASE(the_clients_end_does_not_wait_for_ever),
+           CASE(the_clients_send_is_cut_off), CASE(the_clients_calls_do_not_wait_for_a_server_that_ends))

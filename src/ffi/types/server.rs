@@ -138,7 +138,8 @@ pub struct tlsloop_server_config {
 pub struct tlsloop_stats {
     /// `sizeof(tlsloop_stats)` as the host was compiled; so many bytes are written.
     pub size: usize,
-    /// Connections that the kernel handed out, refused ones included, and those that the host did.
+    /// Connections that the kernel handed out, refused ones included, those that the host did, and those that the server
+    /// began for it.
     pub accepted: u64,
     /// Refused by `on_accept`.
     pub refused_callback: u64,
