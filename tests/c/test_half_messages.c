@@ -81,10 +81,7 @@ static void send_two_bytes_and_half_a_ticket(struct peer *p)
 }
 
 /* The rest is never sent. What the peer would say after it is of no use, then. */
-static void forget_the_rest(struct peer *p)
-{
-    (void)BIO_reset(p->out);
-}
+static void forget_the_rest(struct peer *p) { (void)BIO_reset(p->out); }
 
 /* A server that has connected to the peer, and heard so much. */
 static struct fixture *begin(struct hooks on, unsigned close_timeout_ms, struct peer *p)
