@@ -338,15 +338,13 @@ impl Turn {
     fn welcome(&mut self, shard: &Shard) {
         contain::fault("turn: welcome");
         let waiting = shard.newcomers();
-        if waiting == 0 {
-            return;
-        }
-        let begun = Instant::now();
-        let share = begun.duration_since(self.begun) / 2;
+        // One alone needs no share, and the clock has its price.
+        let begun = (waiting > 1).then(Instant::now);
         for _ in 0..waiting {
             let Some(key) = shard.next_listed(false) else { return };
             self.visit(shard, key);
-            if begun.elapsed() >= share {
+            let has_share = begun.is_some_and(|begun| begun.elapsed() < begun.duration_since(self.begun) / 2);
+            if !has_share {
                 return;
             }
         }

@@ -74,6 +74,7 @@ start_server() { # arguments behind the port
 # The statistics are compared word for word, whatever their columns.
 stop_server() { # connects, disconnects, failures, bytes
   local status=0 expected="$1 connected, $2 ended, $3 failed to connect, $4 bytes in, $4 out"
+  sleep 0.3 # an end is counted when its callback, which says it, has returned
   kill -TERM "$server_pid"
   eventually is_gone "$server_pid" || fail "the server did not end on SIGTERM: $(said)"
   wait "$server_pid" || status=$?
