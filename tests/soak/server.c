@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -125,6 +126,18 @@ static long resident_kib(void)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* What malloc has handed out. The resident size holds beside it what malloc keeps in pieces, and depends on the busiest
+ * moment that there was. */
+static long heap_kib(void)
+{
+#ifdef __GLIBC__
+    struct mallinfo2 all = mallinfo2();
+    return (long)((all.uordblks + all.hblkhd) / 1024);
+#else
+    return 0;
+#endif
+}
+
 static int descriptors(void)
 {
     int n = 0;
@@ -151,8 +164,8 @@ static int print_counts(const tlsloop_server *server)
     for (int i = 0; i <= TLSLOOP_REASON_SYSTEM; i++)
         printf(" %s=%" PRIu64, tlsloop_reason_name(i), s.disconnects_by_reason[i]);
     printf(" bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " refused_sends=%" PRIu64 " crossed=%llu guests=%llu reloads=%llu"
-           " rss_kib=%ld descriptors=%d balanced=%d\n", s.bytes_in, s.bytes_out, s.sends_refused, crossed, guests,
-           reloads, resident_kib(), descriptors(), is_balanced(&s));
+           " heap_kib=%ld rss_kib=%ld descriptors=%d balanced=%d\n", s.bytes_in, s.bytes_out, s.sends_refused, crossed, guests,
+           reloads, heap_kib(), resident_kib(), descriptors(), is_balanced(&s));
     fflush(stdout);
     return is_balanced(&s);
 }

@@ -34,12 +34,14 @@ stop_server
 
 compare_ways "$end" "$(cat "$work/visitors.log")"
 same 'descriptors when it was warm and at the end' "$(number descriptors "$warm")" "$(number descriptors "$end")"
-before=$(number rss_kib "$warm") after=$(number rss_kib "$end")
-# What a worker keeps for its connections, 4 MiB for sends and 2 MiB for records, a warm-up of seconds does not need whole.
-floor=$(awk "BEGIN { print ($warm_up < 60 ? 8192 : 4096) }")
-allowed=$((before + (before / 10 > floor ? before / 10 : floor)))
-((after <= allowed)) || broken "memory has grown from $before to $after KiB"
+before=$(number heap_kib "$warm") after=$(number heap_kib "$end")
+# What a worker keeps for its connections, 4 MiB for sends and 2 MiB for records, a warm-up need not have needed whole. In
+# ten minutes at full load that is less than ten bytes for each connection.
+((after <= before + 6144)) || broken "what malloc has handed out has grown from $before to $after KiB"
+# And what malloc keeps in pieces has a bound, too.
+rss=$(number rss_kib "$end")
+((rss <= $(number rss_kib "$warm") + 16384)) || broken "memory has grown from $(number rss_kib "$warm") to $rss KiB"
 say "$end"
 verdict soak "$(number connects "$end") connections, $(number bytes_in "$end") bytes each way, \
-$(number reloads "$end") certificates; memory $before to $after KiB, descriptors $(number descriptors "$end"); load \
+$(number reloads "$end") certificates; heap $before to $after KiB, memory $(number rss_kib "$warm") to $rss KiB, descriptors $(number descriptors "$end"); load \
 $(number load_percent "$(tail -n 1 "$work/visitors.log")") % of a processor"
