@@ -108,6 +108,18 @@ bool check_under_asan(void)
     return false;
 }
 
+bool check_under_tsan(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
+}
+
 unsigned check_time_factor(void)
 {
     const char *factor = getenv("TEST_TIME_FACTOR");

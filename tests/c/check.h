@@ -92,5 +92,6 @@ unsigned check_scaled(unsigned repetitions);
 
 bool check_under_valgrind(void);
 bool check_under_asan(void);
+bool check_under_tsan(void);
 
 #endif

