@@ -81,14 +81,14 @@ static void room_counts_for_the_send_timeout(void)
     enum { MUCH = 8 << 20 };
     char *much = calloc(1, MUCH), piece[16384];
     unsigned long long got = 0;
-    struct fixture *f = start((tlsloop_server_config){ .send_timeout_ms = limit_ms(), .send_high_water = 2 * MUCH });
+    struct fixture *f = start((tlsloop_server_config){ .send_timeout_ms = 3 * limit_ms(), .send_high_water = 2 * MUCH });
     struct peer reader = peer_connect_with(f->port, (struct peer_options){ .receive_buffer = 8192 });
     tlsloop_conn conn = fixture_conn(f, 0);
     CHECK(much != NULL);
     CHECK_OK(tlsloop_conn_send(conn, much, MUCH));
     struct peer guard = hold_up(f);
     for (int i = 0; i < 20; i++) {
-        check_nap(limit_ms() / 10);
+        check_nap(limit_ms() / 4);
         long n = peer_recv(&reader, piece, sizeof piece);
         CHECK(n > 0);
         got += (unsigned long long)n;
