@@ -96,28 +96,27 @@ bool check_under_valgrind(void)
     return getenv("RUNNING_ON_VALGRIND") || (preload && strstr(preload, "vgpreload"));
 }
 
+/* gcc says it by a macro, clang by a feature. */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
 bool check_under_asan(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
     return true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-    return true;
-#endif
-#endif
+#else
     return false;
+#endif
 }
 
 bool check_under_tsan(void)
 {
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
     return true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    return true;
-#endif
-#endif
+#else
     return false;
+#endif
 }
 
 unsigned check_time_factor(void)

@@ -356,6 +356,7 @@ static void a_post_in_a_callback_leaves_work(void)
     close(ends[0]);
 }
 
-CHECK_MAIN(CASE(a_post_in_a_callback_leaves_work), CASE(runs_once_on_an_idle_connection), CASE(l18_posts_and_sends_from_many_threads),
+CHECK_MAIN(CASE(a_post_in_a_callback_leaves_work),
+           CASE(runs_once_on_an_idle_connection), CASE(l18_posts_and_sends_from_many_threads),
            CASE(posts_race_with_the_end), CASE(later_is_later), CASE(asked_late_in_a_callback),
            CASE(early_if_the_connection_ends), CASE(posts_from_last_posts), CASE(a_post_that_posts_itself_again))

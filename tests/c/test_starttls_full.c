@@ -186,5 +186,6 @@ static void a_hello_that_comes_before_the_word(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(a_hello_that_comes_before_the_word), CASE(what_comes_meanwhile_waits), CASE(the_handshake_follows), CASE(the_send_timeout_counts),
+CHECK_MAIN(CASE(a_hello_that_comes_before_the_word),
+           CASE(what_comes_meanwhile_waits), CASE(the_handshake_follows), CASE(the_send_timeout_counts),
            CASE(a_reset_leaves_nothing_counted))
