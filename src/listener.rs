@@ -268,11 +268,20 @@ impl Door {
         }
     }
 
+    /// Somebody could not be taken in; true the first time since somebody was.
+    pub(crate) fn exhaust(&mut self) -> bool {
+        !std::mem::replace(&mut self.exhausted, true)
+    }
+
+    /// Somebody was taken in.
+    pub(crate) fn recover(&mut self) {
+        self.exhausted = false;
+    }
+
     /// Takes the next who waits.
     pub(crate) fn next(&mut self) -> Visitor {
         match socket::accept(self.listener.as_fd()) {
             Ok((fd, peer)) => {
-                self.exhausted = false;
                 if self.delays_writes {
                     socket::set_nodelay(fd.as_fd());
                 }
@@ -297,7 +306,7 @@ impl Door {
                     | libc::EHOSTUNREACH
                     | libc::EOPNOTSUPP,
                 ) => Visitor::Left,
-                _ => Visitor::Rest(!std::mem::replace(&mut self.exhausted, true), error),
+                _ => Visitor::Rest(self.exhaust(), error),
             },
         }
     }
@@ -313,7 +322,7 @@ impl Door {
     /// Takes one with the reserve descriptor and lets it go, so that it does not wait in vain and the listener does not
     /// stay ready for ever.
     fn turn_away(&mut self, error: io::Error) -> Visitor {
-        let is_first = !std::mem::replace(&mut self.exhausted, true);
+        let is_first = self.exhaust();
         let had_reserve = self.reserve.take().is_some();
         let turned_away = had_reserve && socket::accept(self.listener.as_fd()).is_ok();
         self.reserve = socket::duplicate(self.listener.as_fd(), 0).ok();

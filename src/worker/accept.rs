@@ -116,9 +116,11 @@ impl Turn {
             Ok(fd) => fd,
             Err(error) => {
                 counters.refused_descriptors.add(1);
-                return self.complain(true, &error);
+                let is_first = self.door.as_mut().is_some_and(Door::exhaust);
+                return self.complain(is_first, &error);
             }
         };
+        self.door.iter_mut().for_each(Door::recover);
         contain::fault("accept: name");
         let Some((key, _, cell)) = shard.lane().name() else {
             return counters.refused_limit.add(1);
