@@ -1,13 +1,17 @@
 /* What tlsloop_conn_send costs a thread that is not the connection's worker, in CPU time of that thread.
  *
  * send CERTIFICATE KEY WORKER-CPU CALLER-CPU. A child process connects and reads; the main thread sends messages of
- * 64 bytes, once in bursts and once one at a time, each to a worker that is asleep and has to be woken. */
+ * 64 bytes, once in bursts and once one at a time, each to a worker that is asleep and has to be woken. Beside it, what
+ * the kernel takes for that: one write to an eventfd for which a thread sleeps that does nothing else. */
 #include "tlsloop.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +20,7 @@ enum { SIZE = 64, BURST = 100, BURSTS = 300, SINGLES = 3000, WARM = 50 };
 
 static atomic_ullong connection; /* 0 until it is there */
 static int worker_cpu;
+static int bell; /* the eventfd for which the bare thread sleeps */
 
 static void must(int rc)
 {
@@ -73,12 +78,33 @@ static int drink(int port)
     return 0;
 }
 
-/* CPU time of the caller for "count" sends that follow each other, in microseconds for each. */
-static double send_some(int count)
+static void send_one(void)
 {
     static const char message[SIZE];
+    must(tlsloop_conn_send(connection, message, SIZE));
+}
+
+static void ring(void)
+{
+    static const uint64_t one = 1;
+    if (write(bell, &one, sizeof one) != sizeof one) exit(1);
+}
+
+static void *sleep_for_bell(void *arg)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int poller = epoll_create1(EPOLL_CLOEXEC);
+    pin(worker_cpu);
+    if (poller < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, bell, &event) != 0) exit(1);
+    while (epoll_wait(poller, &event, 1, -1) >= 0) continue;
+    return arg;
+}
+
+/* CPU time of the caller for "count" acts that follow each other, in microseconds for each. */
+static double time_of(void (*act)(void), int count)
+{
     double start = microseconds_of(CLOCK_THREAD_CPUTIME_ID);
-    for (int i = 0; i < count; i++) must(tlsloop_conn_send(connection, message, SIZE));
+    for (int i = 0; i < count; i++) act();
     return (microseconds_of(CLOCK_THREAD_CPUTIME_ID) - start) / count;
 }
 
@@ -88,13 +114,13 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median of "rounds" measurements; between two of them the worker empties the queue and falls asleep. */
-static double measure(int rounds, int count)
+/* The median of "rounds" measurements; between two of them the other thread does its work and falls asleep. */
+static double measure(void (*act)(void), int rounds, int count)
 {
     double *times = calloc((size_t)rounds, sizeof *times);
     if (times == NULL) exit(1);
     for (int i = 0; i < rounds + WARM; i++) {
-        double time = send_some(count);
+        double time = time_of(act, count);
         if (i >= WARM) times[i - WARM] = time;
         while (tlsloop_conn_queued(connection) > 0) pause_for(100000);
         pause_for(200000);
@@ -103,6 +129,14 @@ static double measure(int rounds, int count)
     double median = times[rounds / 2];
     free(times);
     return median;
+}
+
+static double wake_bare(void)
+{
+    pthread_t sleeper;
+    bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (bell < 0 || pthread_create(&sleeper, NULL, sleep_for_bell, NULL) != 0) exit(1);
+    return measure(ring, SINGLES, 1);
 }
 
 /* What reading the clock adds to a measurement. */
@@ -135,8 +169,9 @@ int main(int argc, char **argv)
     port = tlsloop_server_port(server);
     if (child < 0 || write(ports[1], &port, sizeof port) != sizeof port) return 1;
     while (connection == 0) pause_for(1000000);
-    double cost = clock_cost(), burst = measure(BURSTS, BURST), alone = measure(SINGLES, 1);
-    printf("{\"burst_us\":%.3f,\"waking_us\":%.3f}\n", burst - cost / BURST, alone - cost);
+    double cost = clock_cost(), burst = measure(send_one, BURSTS, BURST), alone = measure(send_one, SINGLES, 1);
+    printf("{\"burst_us\":%.3f,\"waking_us\":%.3f,\"eventfd_us\":%.3f}\n", burst - cost / BURST, alone - cost,
+           wake_bare() - cost);
     tlsloop_tls_free(config.tls);
     must(tlsloop_server_stop(server, 1000));
     return 0;

@@ -96,6 +96,7 @@ def show(figures: dict) -> str:
         ("start of a server, the next ones, ms", f"{start['next_ms']:.2f}"),
         ("conn_send from another thread, in bursts, µs of its CPU time", f"{send['burst_us']:.2f}"),
         ("conn_send from another thread that wakes the worker, µs", f"{send['waking_us']:.2f}"),
+        ("a bare write to an eventfd that wakes a thread, µs", f"{send['eventfd_us']:.2f}"),
         (f"heap of each of {idle['connections']} idle connections, bytes", f"{idle['heap_bytes']:.0f}"),
         ("of it OpenSSL's, bytes", f"{idle['openssl_bytes']:.0f}"),
         ("of it tlsloop's own, bytes", f"{idle['own_bytes']:.0f}"),
