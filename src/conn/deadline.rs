@@ -50,7 +50,7 @@ impl Conn {
             }
             Due::Idle => {
                 // Good manners, as far as the kernel takes it at once.
-                self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
+                let _ = self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
                 self.finish(Verdict::new(Reason::IdleTimeout, Code::TimedOut, "nothing moved for the idle timeout"));
             }
             Due::Send => self.give_up_sending(),

@@ -249,7 +249,7 @@ impl Conn {
         if let Stream::Tls(tls) = &self.stream {
             let facts = TlsFacts::of(tls.ssl());
             if let Some(failure) = self.refusal(tls.ssl()) {
-                self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
+                let _ = self.stream.end(&mut Wire::new(&mut self.link, tools.bufs));
                 self.fail(&failure);
                 return News::Nothing;
             }

@@ -46,6 +46,7 @@ impl Failure {
 }
 
 /// All that one step can say.
+#[must_use]
 pub(crate) enum Step<T> {
     /// Done, with its result.
     Done(T),

@@ -165,6 +165,7 @@ impl SslCtx {
 
     /// The protocols that a client offers, one byte of length before each name.
     pub(crate) fn offer_alpn(&mut self, wire: &[u8]) -> Result<()> {
+        #[allow(clippy::useless_conversion, reason = "OpenSSL takes an unsigned int, AWS-LC a size_t")]
         let len = wire.len().try_into().map_err(|_| Error::invalid("too many protocols"))?;
         clear_errors();
         // SAFETY: a live context that is not shared yet, and `len` bytes that OpenSSL copies.
