@@ -325,13 +325,11 @@ impl Server {
 
     /// Uses another policy for new handshakes; connections live on.
     pub fn set_tls(&self, policy: &Policy) -> Result<()> {
-        let context = policy.server_context()?;
-        let mut current = self.service.context.lock();
-        if current.is_none() {
+        if self.service.context.lock().is_none() {
             return Err(Error::state("tlsloop_server_set_tls: the server is in plain mode"));
         }
-        *current = Some(context.clone());
-        drop(current);
+        let context = policy.server_context()?;
+        *self.service.context.lock() = Some(context.clone());
         self.tell_policy(&context);
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
-use crate::tls::policy::{ClientContext, Policy};
-use crate::tls::raw::Ssl;
+use crate::tls::policy::{ClientContext, Policy, check_server_name};
+use crate::tls::raw::{PeerKey, Ssl};
 
 /// What this end speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,25 +41,28 @@ pub(crate) struct Target {
     mode: Mode,
     /// `None` in plain text.
     context: Option<Arc<ClientContext>>,
-    server_name: String,
-    port: u16,
+    peer: PeerKey,
 }
 
 impl Target {
-    /// Makes the context of the policy, which freezes it.
+    /// Makes the context of the policy, which freezes it; so it comes last of all that can be wrong with a configuration.
     pub(crate) fn of(config: &Config) -> Result<Target> {
-        let context = match (config.mode, &config.policy) {
-            (Mode::Plain, _) => None,
-            (Mode::Tls | Mode::StartTls, Some(policy)) => Some(policy.client_context()?),
-            (Mode::Tls | Mode::StartTls, None) => Some(ClientContext::system()?),
-        };
         let server_name = match &config.server_name {
             Some(name) => name,
             // Whoever listens at a path is this machine.
             None if config.host.starts_with("unix:") => "localhost",
             None => &config.host,
         };
-        Ok(Target { mode: config.mode, context, server_name: server_name.to_owned(), port: config.port })
+        if config.mode != Mode::Plain {
+            check_server_name(server_name)?;
+        }
+        let context = match (config.mode, &config.policy) {
+            (Mode::Plain, _) => None,
+            (Mode::Tls | Mode::StartTls, Some(policy)) => Some(policy.client_context()?),
+            (Mode::Tls | Mode::StartTls, None) => Some(ClientContext::system()?),
+        };
+        let (host, server_name) = (config.host.clone(), server_name.to_owned());
+        Ok(Target { mode: config.mode, context, peer: PeerKey { host, server_name, port: config.port } })
     }
 
     /// What this end speaks.
@@ -70,7 +73,7 @@ impl Target {
     /// This end of TLS, before its handshake. A session of an earlier connection is resumed, if there is one.
     pub(crate) fn ssl(&self) -> Result<Ssl> {
         let context = self.context.as_ref().ok_or_else(|| Error::state("plain text has no handshake"))?;
-        context.ssl(&self.server_name, self.port)
+        context.ssl(&self.peer)
     }
 
     /// To be asked once, when the handshake is done: whether what came out is acceptable.
@@ -85,6 +88,6 @@ impl Target {
             Code::Verify if is_pinned => "the server's certificate is not the one of the pin",
             _ => error.sentence(),
         };
-        Error::new(error.code(), format!("server name \"{}\": {why}", self.server_name))
+        Error::new(error.code(), format!("server name \"{}\": {why}", self.peer.server_name))
     }
 }

@@ -25,8 +25,8 @@ const ONE_OF_SEVERAL: Duration = Duration::from_secs(10);
 const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
 
 pub(super) fn connect(config: &Config) -> Result<Client> {
-    let target = Target::of(config)?;
     let place = Place::read(&config.host, config.port)?;
+    let target = Target::of(config)?;
     let mut deadline = Deadline::after(config.connect_timeout);
     let (addresses, label) = match &place {
         Place::At(address) => (vec![address.clone()], address.to_string()),

@@ -20,8 +20,8 @@ impl Server {
     /// Begins a connection to another server, with the host's pointer for it. `tell` gets the name before any callback
     /// has it. A name is looked up by the server's resolver, whose thread begins with the first one.
     pub fn connect(&self, config: &Config, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
-        let target = Arc::new(Target::of(config)?);
         let place = Place::read(&config.host, config.port)?;
+        let target = Arc::new(Target::of(config)?);
         let worker = self.enter()?;
         if let Place::Named(..) = place {
             self.resolver.begin()?;

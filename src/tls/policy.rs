@@ -24,6 +24,7 @@ use crate::tls::raw::{self, Secret};
 
 use alpn::Protocols;
 pub use client::ClientContext;
+pub(crate) use client::check_server_name;
 use files::{open_log, read_file, read_secret};
 use identity::Identity;
 pub use server::ServerContext;

@@ -60,7 +60,7 @@ pub(crate) use ocsp::{Freshness, check_ocsp};
 pub(crate) use pem::{CertChain, MAX_PASSWORD, certs_from_pem, chain_from_pem, crls_from_pem, key_from_pem};
 pub(crate) use sessions::PeerKey;
 pub(crate) use ssl::{Answer, Ssl};
-pub(crate) use tickets::TicketKey;
+pub(crate) use tickets::{TicketKey, nonce};
 #[cfg(test)]
 pub(crate) use verify::verdict_words;
 pub(crate) use x509::{AltName, KeyKind, Validity};
@@ -74,6 +74,12 @@ pub(crate) fn init() {
     static ONCE: Once = Once::new();
     // openssl-sys runs OPENSSL_init_ssl once, and again does no harm.
     ONCE.call_once(ffi::init);
+}
+
+/// Seconds since 1970, by the clock that OpenSSL holds dates against.
+fn now() -> i64 {
+    // SAFETY: NULL asks for the answer alone.
+    unsafe { libc::time(std::ptr::null_mut()) }
 }
 
 /// Runs what OpenSSL called. A panic ends here, for unwinding through C is undefined: the answer is

@@ -34,8 +34,13 @@ impl ClientContext {
             _ => Demand::Required,
         };
         let sessions = Arc::new(Sessions::default());
-        let hooks =
-            ClientHooks { pin: settings.pin, sessions: Arc::clone(&sessions), key_log: settings.key_log.clone() };
+        let hooks = ClientHooks {
+            pin: settings.pin,
+            sessions: Arc::clone(&sessions),
+            // A certificate that is known by its digest has no dates.
+            verdicts_end: settings.verdicts_end(demand).filter(|_| settings.pin.is_none()),
+            key_log: settings.key_log.clone(),
+        };
         let mut ctx = settings.context(Side::Client, Box::new(hooks))?;
         // One of each kind of key; of several the first, which is installed last.
         for identity in settings.identities.iter().rev() {
@@ -67,11 +72,11 @@ impl ClientContext {
         !self.checks_name
     }
 
-    /// The client's end of a new connection to `server_name`, a host name or an address.
-    pub(crate) fn ssl(&self, server_name: &str, port: u16) -> Result<Ssl> {
+    /// The client's end of a new connection.
+    pub(crate) fn ssl(&self, peer: &PeerKey) -> Result<Ssl> {
         let mut ssl = Ssl::new(&self.ctx)?;
         ssl.be_client();
-        match peer_name(server_name)? {
+        match peer_name(&peer.server_name)? {
             PeerName::Ip(ip) if self.checks_name => ssl.expect_ip(ip)?,
             PeerName::Ip(_) => {}
             PeerName::Dns(host) => {
@@ -81,11 +86,10 @@ impl ClientContext {
                 }
             }
         }
-        let key = PeerKey { host: server_name.to_owned(), port };
-        if let Some(session) = self.sessions.take(&key) {
+        if let Some(session) = self.sessions.take(peer) {
             ssl.resume(&session);
         }
-        ssl.set_peer_key(key)?;
+        ssl.set_peer_key(peer.clone())?;
         Ok(ssl)
     }
 
@@ -107,6 +111,7 @@ impl ClientContext {
 struct ClientHooks {
     pin: Option<[u8; 32]>,
     sessions: Arc<Sessions>,
+    verdicts_end: Option<i64>,
     key_log: Option<Arc<File>>,
 }
 
@@ -119,9 +124,18 @@ impl Hooks for ClientHooks {
         self.sessions.put(peer, session);
     }
 
+    fn verdicts_end(&self) -> Option<i64> {
+        self.verdicts_end
+    }
+
     fn key_log(&self, line: &[u8]) {
         append_line(self.key_log.as_deref(), line);
     }
+}
+
+/// Refuses what is neither a host name nor an address.
+pub(crate) fn check_server_name(text: &str) -> Result<()> {
+    peer_name(text).map(drop)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -137,10 +151,13 @@ fn peer_name(text: &str) -> Result<PeerName<'_>> {
     // "fe80::1%eth0": the zone is this machine's business, no certificate has it.
     let address = bare.split_once('%').map_or(bare, |(address, _)| address);
     if let Ok(ip) = address.parse::<IpAddr>() {
-        return Ok(PeerName::Ip(ip));
+        // An address of IPv4 in the clothes of IPv6 is connected to as the former, and certified as such.
+        return Ok(PeerName::Ip(ip.to_canonical()));
     }
     let host = text.strip_suffix('.').unwrap_or(text);
-    if (1..=MAX_NAME).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // One that begins with a dot would stand for every host below it (X509_check_host(3)).
+    let has_labels = !host.split('.').any(str::is_empty);
+    if has_labels && host.len() <= MAX_NAME && host.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(PeerName::Dns(host))
     } else {
         Err(Error::invalid(format!("server_name: \"{text}\" is neither a host name nor an address")))
@@ -160,10 +177,11 @@ mod tests {
             ("127.0.0.1", ip("127.0.0.1")),
             ("[::1]", ip("::1")),
             ("fe80::1%eth0", ip("fe80::1")),
+            ("::ffff:192.0.2.7", ip("192.0.2.7")),
         ] {
             assert_eq!(peer_name(text), Ok(name), "{text}");
         }
-        for bad in ["", ".", "a b", "ü.example", &"a".repeat(254)] {
+        for bad in ["", ".", "a b", ".example", "a..example", "ü.example", &"a".repeat(254)] {
             assert!(peer_name(bad).is_err(), "{bad}");
         }
     }

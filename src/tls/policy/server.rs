@@ -12,11 +12,11 @@ use super::settings::{Settings, Trust, Verify};
 use super::tickets::TicketKeys;
 use crate::error::{Error, Result};
 use crate::sys::pipe::without_sigpipe;
-use crate::tls::raw::{Alpn, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey};
+use crate::tls::raw::{Alpn, Cert, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey, nonce};
 
-/// The request for a client's certificate names the trusted issuers in a list of at most 64 KiB (RFC 8446 4.2.4); with more
-/// than these it names none, and the client picks for itself.
-const MAX_NAMED_ISSUERS: usize = 100;
+/// The request for a client's certificate names the trusted issuers, if their names are no more bytes than these; else it
+/// names none, and the client picks for itself. TLS has room for 64 KiB (RFC 8446 4.2.4), many clients for less.
+const MAX_ISSUER_NAMES: usize = 16 * 1024;
 
 /// Makes the server's end of connections. Shared by all workers of all servers that use the policy.
 pub struct ServerContext {
@@ -32,13 +32,13 @@ impl ServerContext {
             return Err(Error::invalid("tls: a server needs a certificate, and none was added"));
         };
         let demand = demand(settings)?;
-        let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings)?))?;
+        let mut ctx = settings.context(Side::Server, Box::new(ServerHooks::new(settings, demand)?))?;
         if !others.is_empty() {
             ctx.choose_by_hello();
         }
         first.install(&mut ctx)?;
         ctx.acknowledge_names();
-        ctx.bind_tickets_to_names();
+        ctx.bind_tickets();
         ctx.staple();
         verify_clients(&mut ctx, settings, demand)?;
         if let Some(protocols) = &settings.alpn {
@@ -67,13 +67,13 @@ impl ServerContext {
 /// Sets what is asked of clients, and who may resume what.
 fn verify_clients(ctx: &mut SslCtx, settings: &Settings, demand: Demand) -> Result<()> {
     ctx.set_demand(demand);
-    ctx.set_session_context(&session_facts(settings, demand))?;
+    ctx.set_session_context(&session_facts(settings, demand)?)?;
     if demand == Demand::Nothing {
         return Ok(());
     }
     ctx.set_store(settings.store()?);
     match &settings.trust {
-        Trust::These(certs) if certs.len() <= MAX_NAMED_ISSUERS => {
+        Trust::These(certs) if certs.iter().map(Cert::name_len).sum::<usize>() <= MAX_ISSUER_NAMES => {
             certs.iter().try_for_each(|cert| ctx.add_client_ca(cert))
         }
         Trust::These(_) | Trust::Unset | Trust::System => Ok(()),
@@ -95,12 +95,13 @@ fn demand(settings: &Settings) -> Result<Demand> {
     }
 }
 
-/// Everything that decides whether a client is let in: a ticket is good only where all of it is the
+/// Everything that decides whether a client is let in, and by which suites: a ticket is good only where all of it is the
 /// same, also if two policies have the keys of their tickets from the same files.
-fn session_facts(settings: &Settings, demand: Demand) -> Vec<u8> {
-    let mut facts = format!("tlsloop server {demand:?}").into_bytes();
+fn session_facts(settings: &Settings, demand: Demand) -> Result<Vec<u8>> {
+    let suites = (&settings.ciphers, &settings.suites);
+    let mut facts = format!("tlsloop server {demand:?} {suites:?}").into_bytes();
     if demand == Demand::Nothing {
-        return facts;
+        return Ok(facts);
     }
     let mut add = |kind: u8, der: &[u8]| {
         facts.push(kind);
@@ -108,11 +109,12 @@ fn session_facts(settings: &Settings, demand: Demand) -> Vec<u8> {
         facts.extend_from_slice(der);
     };
     match &settings.trust {
-        Trust::Unset | Trust::System => add(b's', &[]),
+        // What the system believes may have changed before the next policy reads it.
+        Trust::Unset | Trust::System => add(b's', nonce()?.bytes()),
         Trust::These(certs) => certs.iter().for_each(|cert| add(b'c', &cert.der())),
     }
     settings.crls.iter().for_each(|crl| add(b'r', &crl.der()));
-    facts
+    Ok(facts)
 }
 
 /// What OpenSSL asks while handshakes run.
@@ -125,11 +127,12 @@ struct ServerHooks {
     places: HashMap<usize, usize>,
     alpn: Option<Protocols>,
     ticket_keys: TicketKeys,
+    verdicts_end: Option<i64>,
     key_log: Option<Arc<File>>,
 }
 
 impl ServerHooks {
-    fn new(settings: &Settings) -> Result<ServerHooks> {
+    fn new(settings: &Settings, demand: Demand) -> Result<ServerHooks> {
         let identities = settings.identities.clone();
         let names = Names::new(identities.iter().map(|own| (own.kind, names_of(&own.leaf))));
         let places = identities.iter().enumerate().map(|(i, own)| (own.leaf.address(), i)).collect();
@@ -140,6 +143,7 @@ impl ServerHooks {
             identities,
             alpn: settings.alpn.clone(),
             ticket_keys: TicketKeys::new(&settings.ticket_keys)?,
+            verdicts_end: settings.verdicts_end(demand),
             key_log: settings.key_log.clone(),
         })
     }
@@ -180,6 +184,10 @@ impl Hooks for ServerHooks {
 
     fn ticket_keys(&self) -> Arc<Vec<TicketKey>> {
         self.ticket_keys.current()
+    }
+
+    fn verdicts_end(&self) -> Option<i64> {
+        self.verdicts_end
     }
 
     fn key_log(&self, line: &[u8]) {

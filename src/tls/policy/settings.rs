@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::alpn::Protocols;
 use super::identity::Identity;
 use crate::error::{Error, Result};
-use crate::tls::raw::{self, Cert, Crl, Hooks, Secret, Side, SslCtx, Store, TicketKey};
+use crate::tls::raw::{self, Cert, Crl, Demand, Hooks, Secret, Side, SslCtx, Store, TicketKey};
 
 /// What is asked of the peer's certificate. The discriminants are the numbers of the C header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +108,11 @@ impl Settings {
         }
         self.crls.iter().try_for_each(|crl| store.add_crl(crl))?;
         Ok(store)
+    }
+
+    /// Until when what is found out about peers may stand, as far as the lists go; `None`: nothing is found out.
+    pub(super) fn verdicts_end(&self, demand: Demand) -> Option<i64> {
+        (demand != Demand::Nothing).then(|| self.crls.iter().map(Crl::ends_at).min().unwrap_or(i64::MAX))
     }
 
     /// A context with what servers and clients have in common.

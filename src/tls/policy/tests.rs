@@ -3,6 +3,7 @@
 mod certificates;
 mod choice;
 mod clients;
+mod dates;
 mod defaults;
 mod resumption;
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::tls::raw::{Issued, Pair, Wish};
+use crate::tls::raw::{Issued, Pair, PeerKey, Wish};
 
 /// A directory of one test, removed at its end.
 struct Dir(PathBuf);
@@ -70,7 +71,12 @@ fn trusting_anybody() -> Policy {
 /// Two ends before their handshake.
 fn pair(server: &Policy, client: &Policy, name: &str) -> Pair {
     let server = server.server_context().unwrap().ssl().unwrap();
-    Pair::new(server, client.client_context().unwrap().ssl(name, 443).unwrap())
+    Pair::new(server, client.client_context().unwrap().ssl(&peer(name, name, 443)).unwrap())
+}
+
+/// Where a client connects to, and under which name.
+fn peer(host: &str, name: &str, port: u16) -> PeerKey {
+    PeerKey { host: host.to_owned(), server_name: name.to_owned(), port }
 }
 
 /// One whole conversation, after which a client has the tickets of the server.

@@ -28,11 +28,13 @@ pub(crate) struct Wish<'a> {
     pub(crate) kind: KeyKind,
     /// First and last day, from now.
     pub(crate) days: (c_long, c_long),
+    /// Seconds from now, instead of the last day.
+    pub(crate) ends_in: Option<c_long>,
 }
 
 impl Default for Wish<'_> {
     fn default() -> Self {
-        Wish { common_name: "somebody", dns: &[], kind: KeyKind::Ecdsa, days: (-1, 30) }
+        Wish { common_name: "somebody", dns: &[], kind: KeyKind::Ecdsa, days: (-1, 30), ends_in: None }
     }
 }
 
@@ -57,7 +59,7 @@ fn draft(wish: Wish<'_>, key: &Key) -> Cert {
         yes(ffi::X509_set_version(x, 2)).unwrap();
         yes(ffi::ASN1_INTEGER_set(ffi::X509_get_serialNumber(x), random_serial().unwrap())).unwrap();
         ffi::X509_gmtime_adj(ffi::X509_getm_notBefore(x), wish.days.0 * DAY);
-        ffi::X509_gmtime_adj(ffi::X509_getm_notAfter(x), wish.days.1 * DAY);
+        ffi::X509_gmtime_adj(ffi::X509_getm_notAfter(x), wish.ends_in.unwrap_or(wish.days.1 * DAY));
         yes(ffi::X509_set_pubkey(x, key.as_ptr())).unwrap();
         let (name, text) = (ffi::X509_get_subject_name(x), wish.common_name);
         let len = text.len() as c_int;
@@ -65,6 +67,12 @@ fn draft(wish: Wish<'_>, key: &Key) -> Cert {
         yes(decl::X509_NAME_add_entry_by_NID(name, kind, ffi::MBSTRING_UTF8, at, len, -1, 0)).unwrap();
         cert
     }
+}
+
+/// RFC 5280 4.2.1.9 and 4.2.1.3: cA TRUE; keyCertSign and cRLSign and digitalSignature.
+fn let_issue(cert: &Cert) {
+    extend(cert, ffi::NID_basic_constraints, true, &[0x30, 3, 1, 1, 0xff]).unwrap();
+    extend(cert, ffi::NID_key_usage, true, &[3, 2, 1, 0x86]).unwrap();
 }
 
 fn sign(cert: &Cert, issuer: &Cert, key: &Key) {
@@ -80,11 +88,18 @@ impl Issued {
     pub(crate) fn root(common_name: &str) -> Issued {
         let key = new_key(KeyKind::Ecdsa);
         let cert = draft(Wish { common_name, ..Wish::default() }, &key);
-        // RFC 5280 4.2.1.9 and 4.2.1.3: cA TRUE; keyCertSign and cRLSign and digitalSignature.
-        extend(&cert, ffi::NID_basic_constraints, true, &[0x30, 3, 1, 1, 0xff]).unwrap();
-        extend(&cert, ffi::NID_key_usage, true, &[3, 2, 1, 0x86]).unwrap();
+        let_issue(&cert);
         sign(&cert, &cert, &key);
         Issued { cert, key, issuer: None }
+    }
+
+    /// An issuer below this one.
+    pub(crate) fn issue_issuer(&self, common_name: &str) -> Issued {
+        let key = new_key(KeyKind::Ecdsa);
+        let cert = draft(Wish { common_name, ..Wish::default() }, &key);
+        let_issue(&cert);
+        sign(&cert, &self.cert, &self.key);
+        Issued { cert, key, issuer: Some(self.cert.clone()) }
     }
 
     /// A leaf that this one signs.
@@ -143,13 +158,18 @@ impl Issued {
 
     /// A list that revokes these, in PEM.
     pub(crate) fn crl_pem(&self, revoked: &[&Issued]) -> Vec<u8> {
+        self.crl_pem_until(revoked, DAY)
+    }
+
+    /// The same, up to date for so many seconds.
+    pub(crate) fn crl_pem_until(&self, revoked: &[&Issued], until: c_long) -> Vec<u8> {
         // SAFETY: new objects of our own; a revoked entry passes to the list.
         unsafe {
             let crl = Crl::own(ffi::X509_CRL_new()).unwrap();
             let (list, now) = (crl.as_ptr(), time(0));
             yes(ffi::X509_CRL_set_version(list, 1)).unwrap();
             yes(ffi::X509_CRL_set_issuer_name(list, ffi::X509_get_subject_name(self.cert.as_ptr()))).unwrap();
-            let next = time(DAY);
+            let next = time(until);
             yes(ffi::X509_CRL_set1_lastUpdate(list, now)).unwrap();
             yes(ffi::X509_CRL_set1_nextUpdate(list, next)).unwrap();
             for one in revoked {

@@ -3,11 +3,12 @@
 //! AWS-LC descends from BoringSSL: no providers, no EVP_MAC, numbers of other widths in C's prototypes, and a few things
 //! that OpenSSL does by itself and that are done here: the server's order of suites ([`order`]), the choice among several
 //! certificates ([`choice`]), the refusal of weak keys and signatures ([`strength`]), tickets that are bound to a server
-//! name ([`bound`]).
+//! name ([`bound`]) and end with what was believed ([`expiry`]).
 #![allow(non_snake_case)]
 
 mod bound;
 mod choice;
+pub(super) mod expiry;
 mod order;
 mod strength;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -20,7 +21,7 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-pub(super) use choice::{SSL_CTX_set_cert_cb, SSL_certs_clear, SSL_check_chain, offers_suites_of};
+pub(super) use choice::{SSL_CTX_set_cert_cb, SSL_certs_clear, SSL_check_chain, offers_signatures_of, offers_suites_of};
 pub(super) use ffi::{
     BIO_meth_set_create, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, ERR_LIB_SSL, ERR_peek_error,
     EVP_Digest, EVP_PKEY_id as EVP_PKEY_get_base_id, HMAC_CTX as TicketMac, NID_auth_ecdsa as NID_AUTH_ECDSA,

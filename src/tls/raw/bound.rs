@@ -1,4 +1,5 @@
-//! A ticket of TLS 1.2 is good under the server name that it was made for, and under no other.
+//! A ticket of TLS 1.2 is good under the server name that it was made for, and under no other; and every ticket only as
+//! long as the certificates that were believed when it was made.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -9,14 +10,32 @@ use super::{SslCtx, contain, decl};
 
 impl SslCtx {
     /// Does not resume a session of TLS 1.2 under another server name than its own (RFC 6066 3). TLS 1.3
-    /// names the server anew in each handshake (RFC 8446 4.2.11).
-    pub(crate) fn bind_tickets_to_names(&mut self) {
-        // SAFETY: a live context that is not shared yet, and a function that takes no data.
+    /// names the server anew in each handshake (RFC 8446 4.2.11). Nor one whose certificates are out of date.
+    pub(crate) fn bind_tickets(&mut self) {
+        // SAFETY: a live context that is not shared yet, and functions that take no data.
         unsafe {
-            let none = ptr::null_mut();
-            decl::SSL_CTX_set_session_ticket_cb(self.as_ptr(), none, Some(opened), none);
+            decl::SSL_CTX_set_session_ticket_cb(self.as_ptr(), Some(made), Some(opened), ptr::null_mut());
         }
     }
+}
+
+/// Writes into a session what its ticket is bound to.
+///
+/// # Safety
+/// Called by OpenSSL for a live connection that is about to make a ticket of its session.
+unsafe extern "C" fn made(ssl: *mut ffi::SSL, _: *mut c_void) -> c_int {
+    /// SSL_CTX_set_session_ticket_cb(3): the handshake goes on.
+    const GO_ON: c_int = 1;
+    contain(GO_ON, || {
+        // SAFETY: as promised by OpenSSL; the session belongs to the connection.
+        unsafe {
+            let session = ffi::SSL_get_session(ssl);
+            if !session.is_null() {
+                decl::expiry::limit(ssl, session);
+            }
+        }
+        GO_ON
+    })
 }
 
 /// Decides whether an opened ticket is taken.
@@ -51,7 +70,8 @@ unsafe extern "C" fn opened(
             (ffi::SSL_SESSION_get_protocol_version(session) < ffi::TLS1_3_VERSION, name)
         };
         // SAFETY: as promised by OpenSSL.
-        if older && unsafe { asked_name(ssl) } != bound { IGNORE_RENEW } else { verdict }
+        let is_bad = unsafe { older && asked_name(ssl) != bound || decl::expiry::is_over(ssl, session) };
+        if is_bad { IGNORE_RENEW } else { verdict }
     })
 }
 

@@ -2,6 +2,7 @@
 //! `x509_vfy.h`, `ocsp.h` and `params.h` give them; and under one name what AWS-LC has otherwise (`awslc.rs`).
 #![allow(non_camel_case_types, non_snake_case)]
 
+pub(super) mod expiry;
 #[cfg(any(test, feature = "fuzzing"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the harnesses need less than the tests"))]
 pub(super) mod testing;
@@ -16,6 +17,8 @@ use openssl_sys::{
     stack_st_SSL_CIPHER, stack_st_X509,
 };
 
+use super::x509::KeyKind;
+
 pub(super) use openssl_sys::{
     BIO_meth_set_create__fixed_rust as BIO_meth_set_create, BIO_meth_set_ctrl__fixed_rust as BIO_meth_set_ctrl,
     BIO_meth_set_read__fixed_rust as BIO_meth_set_read, BIO_meth_set_write__fixed_rust as BIO_meth_set_write,
@@ -23,7 +26,7 @@ pub(super) use openssl_sys::{
     SSL_CTX_set_alpn_select_cb__fixed_rust as SSL_CTX_set_alpn_select_cb, SSL_CTX_set_cipher_list,
     SSL_CTX_set_ciphersuites, SSL_CTX_set_max_early_data, SSL_CTX_set_max_proto_version, SSL_CTX_set_min_proto_version,
     SSL_CTX_set_mode, SSL_CTX_set_options, SSL_CTX_set_security_level,
-    SSL_CTX_set_tlsext_servername_callback__fixed_rust as SSL_CTX_set_tlsext_servername_callback, SSL_CTX_set_verify,
+    SSL_CTX_set_tlsext_servername_callback__fixed_rust as SSL_CTX_set_tlsext_servername_callback,
     SSL_OP_PRIORITIZE_CHACHA, SSL_do_handshake, SSL_get_verify_result, SSL_get1_peer_certificate,
     SSL_set_tlsext_status_ocsp_resp, X509_NAME_add_entry_by_NID, X509_STORE_set_flags,
 };
@@ -46,10 +49,12 @@ pub(super) const NO_TICKET: c_int = 0;
 type FreeData = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
 
 pub(super) type CertCb = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
+pub(super) type VerifyCb = unsafe extern "C" fn(c_int, *mut X509_STORE_CTX) -> c_int;
 pub(super) type CertVerifyCb = unsafe extern "C" fn(*mut X509_STORE_CTX, *mut c_void) -> c_int;
 pub(super) type TicketKeyCb =
     unsafe extern "C" fn(*mut SSL, *mut u8, *mut u8, *mut EVP_CIPHER_CTX, *mut EVP_MAC_CTX, c_int) -> c_int;
 
+pub(super) type MakeTicketCb = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
 pub(super) type DecryptTicketCb =
     unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION, *const u8, usize, c_int, *mut c_void) -> c_int;
 
@@ -74,11 +79,21 @@ unsafe extern "C" {
     ) -> c_int;
     pub(super) fn SSL_certs_clear(ssl: *mut SSL);
     pub(super) fn SSL_CTX_set_cert_cb(ctx: *mut SSL_CTX, cb: Option<CertCb>, arg: *mut c_void);
+    pub(super) fn SSL_CTX_set_verify(ctx: *mut SSL_CTX, mode: c_int, cb: Option<VerifyCb>);
     pub(super) fn SSL_CTX_set_cert_verify_callback(ctx: *mut SSL_CTX, cb: Option<CertVerifyCb>, arg: *mut c_void);
     #[link_name = "SSL_CTX_set_tlsext_ticket_key_evp_cb"]
     pub(super) fn SSL_CTX_set_tlsext_ticket_key_cb(ctx: *mut SSL_CTX, cb: Option<TicketKeyCb>) -> c_int;
     pub(super) fn SSL_CTX_get_ciphers(ctx: *const SSL_CTX) -> *mut stack_st_SSL_CIPHER;
     pub(super) fn SSL_CTX_add1_to_CA_list(ctx: *mut SSL_CTX, x: *const X509) -> c_int;
+    fn SSL_get_sigalgs(
+        ssl: *mut SSL,
+        i: c_int,
+        sign: *mut c_int,
+        hash: *mut c_int,
+        both: *mut c_int,
+        raw_sign: *mut u8,
+        raw_hash: *mut u8,
+    ) -> c_int;
     fn SSL_get_client_ciphers(ssl: *const SSL) -> *mut stack_st_SSL_CIPHER;
     fn SSL_CIPHER_get_auth_nid(cipher: *const SSL_CIPHER) -> c_int;
     pub(super) fn SSL_check_chain(ssl: *mut SSL, x: *mut X509, key: *mut EVP_PKEY, chain: *mut stack_st_X509) -> c_int;
@@ -94,7 +109,7 @@ unsafe extern "C" {
     pub(super) fn SSL_get1_session(ssl: *mut SSL) -> *mut SSL_SESSION;
     pub(super) fn SSL_CTX_set_session_ticket_cb(
         ctx: *mut SSL_CTX,
-        made: *const c_void,
+        made: Option<MakeTicketCb>,
         opened: Option<DecryptTicketCb>,
         arg: *mut c_void,
     ) -> c_int;
@@ -233,6 +248,28 @@ pub(super) unsafe fn offers_suites_of(ssl: *mut SSL, auth: c_int) -> bool {
             SSL_CIPHER_get_auth_nid(suite) == auth
         })
     }
+}
+
+/// Whether a client of TLS 1.2 takes signatures of a kind that its suites do not tell from another (RFC 8446 4.2.3);
+/// SSL_check_chain(3) does not look.
+///
+/// # Safety
+/// `ssl` is a live connection that has read its ClientHello.
+pub(super) unsafe fn offers_signatures_of(ssl: *mut SSL, kind: KeyKind) -> bool {
+    let wanted: &[u16] = match kind {
+        KeyKind::EdDsa => &[0x0807, 0x0808],
+        KeyKind::RsaPss => &[0x0809, 0x080a, 0x080b],
+        KeyKind::Rsa | KeyKind::Ecdsa | KeyKind::Newer => return true,
+    };
+    let none = ptr::null_mut();
+    // SAFETY: as promised by the caller; only the count is asked for.
+    let count = unsafe { SSL_get_sigalgs(ssl, -1, none, none, none, ptr::null_mut(), ptr::null_mut()) };
+    (0..count).any(|i| {
+        let (mut low, mut high) = (0, 0);
+        // SAFETY: as above; `i` is below the count, and there are places for two bytes.
+        unsafe { SSL_get_sigalgs(ssl, i, none, none, none, &mut low, &mut high) };
+        wanted.contains(&u16::from_be_bytes([high, low]))
+    })
 }
 
 /// A new key on P-256, or NULL.

@@ -47,7 +47,7 @@ impl Hello {
             KeyKind::Newer => return false,
         };
         // SAFETY: a live connection in the callback that picks its certificate.
-        unsafe { decl::offers_suites_of(self.ssl, wanted) }
+        unsafe { decl::offers_suites_of(self.ssl, wanted) && decl::offers_signatures_of(self.ssl, kind) }
     }
 
     /// Whether the connection would show this certificate as things are.

@@ -42,6 +42,12 @@ pub(crate) trait Hooks: Send + Sync {
         Arc::default()
     }
 
+    /// Until when the policy's revocation lists are up to date, in seconds since 1970, [`i64::MAX`] without any; `None`:
+    /// nobody is verified, and sessions have nothing to do with dates.
+    fn verdicts_end(&self) -> Option<i64> {
+        None
+    }
+
     /// A client was given a session that it may resume.
     fn keep_session(&self, _peer: &PeerKey, _session: Session) {}
 

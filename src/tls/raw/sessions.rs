@@ -14,6 +14,8 @@ use crate::error::Result;
 pub(crate) struct PeerKey {
     /// Name or address as the host gave it.
     pub(crate) host: String,
+    /// The name that is asked for, and expected in the certificate.
+    pub(crate) server_name: String,
     /// The port.
     pub(crate) port: u16,
 }
@@ -61,6 +63,10 @@ impl Ssl {
 
     /// Offers to continue a session. One that cannot be continued costs nothing.
     pub(crate) fn resume(&mut self, session: &Session) {
+        // SAFETY: both are alive.
+        if unsafe { decl::expiry::is_over(self.as_ptr(), session.as_ptr()) } {
+            return;
+        }
         clear_errors();
         // SAFETY: a live connection before its handshake; it takes a reference of its own.
         if unsafe { ffi::SSL_set_session(self.as_ptr(), session.as_ptr()) } != 1 {
@@ -72,7 +78,10 @@ impl Ssl {
     pub(crate) fn session(&self) -> Option<Session> {
         // SAFETY: a live connection; the answer is one reference of our own, or NULL.
         let session = unsafe { Session::own(decl::SSL_get1_session(self.as_ptr())) };
-        session.filter(Session::is_resumable)?.copy()
+        let copy = session.filter(Session::is_resumable)?.copy()?;
+        // SAFETY: both are alive, and the copy is ours alone.
+        unsafe { decl::expiry::limit(self.as_ptr(), copy.as_ptr()) };
+        Some(copy)
     }
 }
 
@@ -103,6 +112,8 @@ unsafe extern "C" fn keep(ssl: *mut ffi::SSL, session: *mut ffi::SSL_SESSION) ->
         let (copy, key, hooks) =
             unsafe { (Session::own(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl)) };
         if let (Some(copy), Some(key), Some(hooks)) = (copy, key, hooks) {
+            // SAFETY: both are alive, and the copy is ours alone.
+            unsafe { decl::expiry::limit(ssl, copy.as_ptr()) };
             hooks.keep_session(key, copy);
         }
         NOT_TAKEN

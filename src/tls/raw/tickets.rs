@@ -7,6 +7,7 @@ use openssl_sys as ffi;
 
 use super::handle::Secret;
 use super::{SslCtx, clear_errors, contain, decl, hooks};
+use crate::error::{Code, Error, Result};
 
 /// A key for tickets. The encryption is AES-CBC, of 128 or 256 bits by the length of its key, and the
 /// seal HMAC-SHA-256 (RFC 5077 4).
@@ -27,6 +28,11 @@ impl TicketKey {
         name.copy_from_slice(random_bytes(16)?.bytes());
         Some(TicketKey { name, aes: random_bytes(32)?, hmac: random_bytes(32)? })
     }
+}
+
+/// Bytes that nobody has had before.
+pub(crate) fn nonce() -> Result<Secret> {
+    random_bytes(16).ok_or_else(|| Error::new(Code::Internal, "OpenSSL has no random bytes"))
 }
 
 fn random_bytes(len: u8) -> Option<Secret> {

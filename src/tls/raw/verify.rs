@@ -1,6 +1,6 @@
 //! Whom a connection talks to: the name it asks for, and what is found out about the peer.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::net::IpAddr;
 
 use openssl_sys as ffi;
@@ -75,4 +75,37 @@ impl Ssl {
 /// OpenSSL's words for a verdict, "self-signed certificate".
 pub(crate) fn verdict_words(verdict: i32) -> String {
     decl::verdict_words(verdict)
+}
+
+/// Overrules OpenSSL where it asks whether the end of the chain was revoked that the host believes by name, though it is no
+/// root: who has issued that is nobody's question any more (RFC 5280 6.1), and its issuer's list cannot be checked.
+///
+/// # Safety
+/// Called by OpenSSL in a verification, for what it finds out about one certificate.
+pub(super) unsafe extern "C" fn judge(good: c_int, context: *mut ffi::X509_STORE_CTX) -> c_int {
+    const ABOUT_ITS_LIST: [c_int; 6] = [
+        ffi::X509_V_ERR_UNABLE_TO_GET_CRL,
+        ffi::X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER,
+        ffi::X509_V_ERR_CRL_SIGNATURE_FAILURE,
+        ffi::X509_V_ERR_CRL_NOT_YET_VALID,
+        ffi::X509_V_ERR_CRL_HAS_EXPIRED,
+        ffi::X509_V_ERR_DIFFERENT_CRL_SCOPE,
+    ];
+    if good == 1 {
+        return good;
+    }
+    // SAFETY: as promised by OpenSSL; chain and certificate belong to the verification. A chain without a root gets this
+    // far only if its end is believed.
+    unsafe {
+        let (chain, cert) = (ffi::X509_STORE_CTX_get0_chain(context), ffi::X509_STORE_CTX_get_current_cert(context));
+        let is_end = i64::from(ffi::X509_STORE_CTX_get_error_depth(context)) + 1 == ffi::OPENSSL_sk_num(chain.cast()) as i64;
+        let is_forgiven = ABOUT_ITS_LIST.contains(&ffi::X509_STORE_CTX_get_error(context))
+            && is_end
+            && !cert.is_null()
+            && ffi::X509_NAME_cmp(ffi::X509_get_subject_name(cert), ffi::X509_get_issuer_name(cert)) != 0;
+        if is_forgiven {
+            ffi::X509_STORE_CTX_set_error(context, ffi::X509_V_OK);
+        }
+        c_int::from(is_forgiven)
+    }
 }

@@ -75,6 +75,13 @@ impl Cert {
         self.name_text(unsafe { ffi::X509_get_subject_name(self.as_ptr()) })
     }
 
+    /// How many bytes its name takes in a list of names (RFC 8446 4.2.4).
+    pub(crate) fn name_len(&self) -> usize {
+        // SAFETY: the name belongs to the live certificate; NULL asks for its length only.
+        let len = unsafe { ffi::i2d_X509_NAME(ffi::X509_get_subject_name(self.as_ptr()), ptr::null_mut()) };
+        2 + usize::try_from(len).unwrap_or(0)
+    }
+
     /// Who signed it.
     pub(crate) fn issuer(&self) -> String {
         // SAFETY: a live certificate, which owns the name.
@@ -150,6 +157,12 @@ impl Cert {
 }
 
 impl Crl {
+    /// Until when it is up to date, in seconds since 1970; [`i64::MAX`] if it does not say.
+    pub(crate) fn ends_at(&self) -> i64 {
+        // SAFETY: the time belongs to the live list.
+        unsafe { ends_at(ffi::X509_CRL_get0_nextUpdate(self.as_ptr())) }
+    }
+
     /// The DER encoding.
     pub(crate) fn der(&self) -> Vec<u8> {
         // SAFETY: a live list; NULL asks for the length only, and then there is room for that length.
@@ -165,6 +178,18 @@ fn der_by(encode: impl Fn(*mut *mut u8) -> c_int) -> Vec<u8> {
         encode(&mut end);
     }
     der
+}
+
+/// When `time` is, in seconds since 1970; [`i64::MAX`] for NULL, which says "never".
+///
+/// # Safety
+/// `time` is NULL or a live time.
+pub(super) unsafe fn ends_at(time: *const ffi::ASN1_TIME) -> i64 {
+    if time.is_null() {
+        return i64::MAX;
+    }
+    // SAFETY: as promised by the caller. What cannot be read is over.
+    unsafe { seconds_until(time) }.map_or(i64::MIN, |seconds| super::now().saturating_add(seconds))
 }
 
 /// How many seconds from now until `time`, negative if it is past; `None` if it cannot be read.

@@ -84,6 +84,25 @@ fn a_client_that_cannot_take_the_first_gets_its_sibling() {
     assert_eq!(shown(&pair(&server, &old, "127.0.0.1")), "rsa");
 }
 
+/// Suites of TLS 1.2 do not tell Ed25519 from ECDSA; the list of signatures does (RFC 8422 5.1.1).
+#[test]
+fn a_client_without_ed25519_gets_another() {
+    let root = Issued::root("root");
+    let server = serving(&[
+        &leaf(&root, "ed25519", KeyKind::EdDsa, &["a.example"]),
+        &leaf(&root, "ecdsa", KeyKind::Ecdsa, &["*.example"]),
+    ]);
+    for version in [Version::Tls12, Version::Tls13] {
+        for (signatures, expected) in [("ECDSA+SHA256", "ecdsa"), ("ECDSA+SHA256:ed25519", "ed25519")] {
+            let client = trusting_anybody();
+            client.set_versions(version, version).unwrap();
+            let pair = pair(&server, &client, "a.example");
+            pair.limit_signatures(signatures);
+            assert_eq!(shown(&pair), expected, "{version:?}");
+        }
+    }
+}
+
 #[test]
 fn the_first_is_the_default_also_if_it_is_rsa() {
     let root = Issued::root("root");

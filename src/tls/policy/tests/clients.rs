@@ -101,6 +101,59 @@ fn a_revoked_server_is_refused_by_a_client() {
     }
 }
 
+/// What the host believes by name ends the chain: whether it was revoked by its own issuer, no list can tell.
+#[test]
+fn a_list_serves_an_issuer_that_is_no_root() {
+    let root = Issued::root("root");
+    let middle = root.issue_issuer("middle");
+    let (alice, mallory) = (middle.issue(Wish::default()), middle.issue(Wish::default()));
+    let dir = Dir::new();
+    let of_middle = middle.crl_pem(&[&mallory]);
+    let both = [of_middle.clone(), root.crl_pem(&[])].concat();
+    for lists in [&of_middle, &both] {
+        let asking = || {
+            let server = serving(&[&root.issue(Wish { dns: &["a.example"], ..Wish::default() })]);
+            server.set_trust(&middle.cert_pem()).unwrap();
+            server.set_verify(Verify::Required).unwrap();
+            server.set_crl_file(&dir.file("crl.pem", lists)).unwrap();
+            server
+        };
+        for version in VERSIONS {
+            let client = showing(&root, &alice);
+            client.set_versions(version, version).unwrap();
+            talk(&asking(), &client, "a.example");
+        }
+        let revoked = pair(&asking(), &showing(&root, &mallory), "a.example");
+        revoked.handshake().unwrap_err();
+        assert_eq!(verdict_words(revoked.server.verify_result()), "certificate revoked");
+        // The leaf is what is believed.
+        let client = trusting(&alice);
+        client.set_crl_file(&dir.file("crl.pem", lists)).unwrap();
+        pair(&serving(&[&alice]), &client, "somebody").handshake().unwrap();
+    }
+    // Without a list of the issuer, nobody is let in.
+    let server = asking(&root, Verify::Required);
+    server.set_crl_file(&dir.file("crl.pem", &of_middle)).unwrap();
+    pair(&server, &showing(&root, &root.issue(Wish::default())), "a.example").handshake().unwrap_err();
+}
+
+#[test]
+fn issuers_with_long_names_still_fit_into_a_handshake() {
+    let root = Issued::root("root");
+    let alice = root.issue(Wish::default());
+    let long = |i: usize| format!("{i:064}");
+    let more: Vec<u8> = (0..230)
+        .flat_map(|i| root.issue(Wish { common_name: &long(i), ..Wish::default() }).cert_pem())
+        .collect();
+    for version in VERSIONS {
+        let server = asking(&root, Verify::Required);
+        server.set_trust(&[root.cert_pem(), more.clone()].concat()).unwrap();
+        let client = showing(&root, &alice);
+        client.set_versions(version, version).unwrap();
+        talk(&server, &client, "a.example");
+    }
+}
+
 #[test]
 fn a_trust_of_many_issuers_still_fits_into_a_handshake() {
     let root = Issued::root("root");

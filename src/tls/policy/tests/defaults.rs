@@ -35,7 +35,7 @@ fn another_certificate_than_the_pinned_is_refused() {
 #[test]
 fn l38_without_a_policy_an_unknown_issuer_is_refused() {
     let server = self_signed("localhost").server_context().unwrap().ssl().unwrap();
-    let client = ClientContext::system().unwrap().ssl("localhost", 443).unwrap();
+    let client = ClientContext::system().unwrap().ssl(&peer("localhost", "localhost", 443)).unwrap();
     let pair = Pair::new(server, client);
     pair.handshake().unwrap_err();
     assert_eq!(verdict_words(pair.client.verify_result()), "self-signed certificate");

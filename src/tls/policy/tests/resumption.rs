@@ -61,10 +61,12 @@ fn sessions_are_kept_by_host_and_port() {
     let (server, client) = (serving(&[&leaf(&root)]), client_of(&root, Version::Tls13));
     talk(&server, &client, "a.example");
     assert!(!talk(&server, &client, "b.example").client.is_resumed());
-    let ssl = client.client_context().unwrap().ssl("a.example", 444).unwrap();
-    let pair = Pair::new(server.server_context().unwrap().ssl().unwrap(), ssl);
-    pair.handshake().unwrap();
-    assert!(!pair.client.is_resumed());
+    for other in [peer("a.example", "a.example", 444), peer("192.0.2.7", "a.example", 443)] {
+        let ssl = client.client_context().unwrap().ssl(&other).unwrap();
+        let pair = Pair::new(server.server_context().unwrap().ssl().unwrap(), ssl);
+        pair.handshake().unwrap();
+        assert!(!pair.client.is_resumed());
+    }
     assert!(talk(&server, &client, "a.example").client.is_resumed());
 }
 
@@ -125,6 +127,44 @@ fn l36_a_session_is_not_resumed_under_another_policy() {
             }
         }
     }
+}
+
+/// What the system believes may have changed between two policies, which only says "the system's".
+#[test]
+fn a_session_of_the_systems_trust_stays_with_its_policy() {
+    let root = Issued::root("root");
+    let (cert, dir) = (leaf(&root), Dir::new());
+    let keys = key_files(&dir, 80);
+    let server = || {
+        let server = with_keys(&cert, &[&keys[0]]);
+        server.set_trust_file(None).unwrap();
+        server.set_verify(Verify::Optional).unwrap();
+        server
+    };
+    for version in VERSIONS {
+        let (client, one) = (client_of(&root, version), server());
+        talk(&one, &client, "a.example");
+        assert!(talk(&one, &client, "a.example").server.is_resumed());
+        assert!(!talk(&server(), &client, "a.example").server.is_resumed(), "{version:?}");
+    }
+}
+
+#[test]
+fn a_session_is_not_resumed_under_other_suites() {
+    let root = Issued::root("root");
+    let (cert, dir) = (leaf(&root), Dir::new());
+    let keys = key_files(&dir, 80);
+    let server = |suite: &str| {
+        let server = with_keys(&cert, &[&keys[0]]);
+        server.set_ciphers(Some(suite), None).unwrap();
+        server
+    };
+    let client = client_of(&root, Version::Tls12);
+    let (old, new) = ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384");
+    talk(&server(old), &client, "a.example");
+    assert!(talk(&server(old), &client, "a.example").server.is_resumed());
+    let pair = talk(&server(new), &client, "a.example");
+    assert!(!pair.server.is_resumed());
 }
 
 #[test]

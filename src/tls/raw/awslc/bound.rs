@@ -11,7 +11,7 @@ use crate::tls::raw::{SslCtx, contain, hello};
 impl SslCtx {
     /// Does not resume a session of TLS 1.2 under another server name than its own (RFC 6066 3). TLS 1.3
     /// names the server anew in each handshake (RFC 8446 4.2.11).
-    pub(crate) fn bind_tickets_to_names(&mut self) {
+    pub(crate) fn bind_tickets(&mut self) {
         // SAFETY: a live context that is not shared yet, and a function that takes no data.
         unsafe { ffi::SSL_CTX_set_tlsext_servername_callback(self.as_ptr(), Some(named)) };
     }

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use openssl_sys as ffi;
 
+use crate::tls::raw::x509::KeyKind;
+
 /// SSL_check_chain(3): the peer takes signature and parameters of the certificate.
 const CERT_PKEY_VALID: c_int = 0x1;
 
@@ -99,6 +101,14 @@ pub(super) unsafe fn note_suites(hello: *const ffi::SSL_CLIENT_HELLO) -> bool {
 pub(in crate::tls::raw) unsafe fn offers_suites_of(ssl: *const ffi::SSL, auth: c_int) -> bool {
     // SAFETY: as promised by the caller.
     unsafe { ffi::SSL_get_ex_data(ssl, index()).addr() & bit_of(auth) != 0 }
+}
+
+/// [`SSL_check_chain`] has looked.
+///
+/// # Safety
+/// None is needed.
+pub(in crate::tls::raw) unsafe fn offers_signatures_of(_: *const ffi::SSL, _: KeyKind) -> bool {
+    true
 }
 
 /// Whether the client can verify a signature of this certificate's key. The chain behind it is the client's to judge.

@@ -7,7 +7,8 @@ use std::ptr;
 use openssl_sys as ffi;
 
 use super::choice::chooses;
-use super::{ERR_LIB_SSL, put_error};
+use super::{ERR_LIB_SSL, expiry, put_error};
+use crate::tls::raw::verify;
 
 /// Signatures in handshakes, the preferred first. Ed25519 is not among AWS-LC's own.
 const SIGNATURES: &std::ffi::CStr = c"ECDSA+SHA256:ed25519:RSA-PSS+SHA256:RSA+SHA256:\
@@ -34,16 +35,27 @@ pub(in crate::tls::raw) unsafe fn SSL_CTX_set_verify(
     unsafe { ffi::SSL_CTX_set_verify(ctx, mode, Some(confirm)) }
 }
 
-/// Turns a certificate down that AWS-LC has found no fault with.
+/// Looks at a certificate once more when AWS-LC has judged it.
 ///
 /// # Safety
 /// Called by AWS-LC in a verification, for one certificate after the other.
 unsafe extern "C" fn confirm(good: c_int, context: *mut ffi::X509_STORE_CTX) -> c_int {
-    if good != 1 {
-        // SAFETY: as promised by AWS-LC.
-        return unsafe { believe_itself(context) };
+    // SAFETY: as promised by AWS-LC.
+    unsafe {
+        let verdict = if verify::judge(good, context) == 1 { turn_down(context) } else { believe_itself(context) };
+        if verdict == 1 {
+            expiry::shorten(context);
+        }
+        verdict
     }
-    // SAFETY: as promised by AWS-LC; the certificate belongs to the verification.
+}
+
+/// Turns a certificate down that AWS-LC has found no fault with.
+///
+/// # Safety
+/// `context` is a verification that has just looked at a certificate.
+unsafe fn turn_down(context: *mut ffi::X509_STORE_CTX) -> c_int {
+    // SAFETY: as promised by the caller; the certificate belongs to the verification.
     unsafe {
         let depth = ffi::X509_STORE_CTX_get_error_depth(context);
         match fault(ffi::X509_STORE_CTX_get_current_cert(context), depth == 0) {
