@@ -162,7 +162,7 @@ pub(crate) fn info(id: Id) -> Result<Told> {
     let facts = state.facts.clone().ok_or_else(Error::closed)?;
     let (local, credentials) = cell.with_fd(&state, |fd: BorrowedFd<'_>| {
         let is_unix = matches!(facts.peer, Address::Unix(_));
-        let credentials = if is_unix { socket::peer_credentials(fd).ok() } else { None };
+        let credentials = if is_unix { socket::peer_credentials(fd) } else { None };
         (socket::local_address(fd).ok(), credentials)
     });
     Ok(Told {

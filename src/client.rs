@@ -267,7 +267,7 @@ impl Client {
         Told {
             facts: Arc::new(self.facts.clone()),
             local: socket::local_address(self.link.fd()).ok(),
-            credentials: if is_unix { socket::peer_credentials(self.link.fd()).ok() } else { None },
+            credentials: if is_unix { socket::peer_credentials(self.link.fd()) } else { None },
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
         }

@@ -197,8 +197,8 @@ pub(crate) struct Door {
     watched: bool,
     rests_until: Option<u64>,
     exhausted: bool,
-    /// Accepted sockets inherit it: true only of a listening socket that was handed in.
-    delays_writes: bool,
+    /// Accepted sockets inherit what it has: true only of a listening socket that was handed in.
+    is_odd: bool,
 }
 
 impl Door {
@@ -206,9 +206,9 @@ impl Door {
     pub(crate) fn open(listener: Arc<OwnedFd>, epoll: &Epoll, key: Key) -> io::Result<Door> {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
-        let delays_writes = socket::delays_writes(listener.as_fd());
+        let is_odd = !socket::is_ordinary(listener.as_fd());
         let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
-        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, delays_writes })
+        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, is_odd })
     }
 
     /// Somebody waits.
@@ -282,8 +282,8 @@ impl Door {
     pub(crate) fn next(&mut self) -> Visitor {
         match socket::accept(self.listener.as_fd()) {
             Ok((fd, peer)) => {
-                if self.delays_writes {
-                    socket::set_nodelay(fd.as_fd());
+                if self.is_odd {
+                    socket::make_ordinary(fd.as_fd());
                 }
                 Visitor::Came(fd, self.name(peer))
             }

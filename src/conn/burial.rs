@@ -2,7 +2,8 @@
 
 use super::{Conn, Inbound, Tools};
 use crate::contain;
-use crate::sys::socket;
+use crate::sys::{fork, socket};
+use crate::tls::stream::Stream;
 
 impl Conn {
     /// Lets go of everything that is lent, and does what a last look at the socket asks for: a reset, or our end with
@@ -16,9 +17,13 @@ impl Conn {
         // A peer that has ended its direction sends nothing more: if that was all, the close itself tells it of our end.
         let peer_has_ended = matches!(self.inbound, Inbound::Ended(true));
         let is_all_read = self.link.has_ended() || (peer_has_ended && self.link.is_drained());
-        if self.wants_reset {
+        // While a forked child holds a copy of the socket, it tells nothing.
+        let close_tells = is_all_read && !fork::has_forked();
+        // In plain text our end would say that this was all.
+        let is_cut_off = queued > 0 && matches!(self.stream, Stream::Plain);
+        if self.wants_reset || is_cut_off {
             socket::reset(self.link.fd());
-        } else if !self.fin_sent && !is_all_read {
+        } else if !self.fin_sent && !close_tells {
             let _ = socket::shutdown_write(self.link.fd());
             self.link.drop_input(tools.bufs);
         }

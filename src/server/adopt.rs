@@ -37,7 +37,7 @@ impl Server {
         // Only now nothing can fail any more, and the descriptor is ours.
         let given = socket::take(fd);
         let fd = moved.unwrap_or(given);
-        socket::set_nodelay(fd.as_fd());
+        socket::make_ordinary(fd.as_fd());
         let facts = Facts { is_invited: true, ..Facts::new(peer, seat.keep()) };
         cell.open(key.generation, fd.as_raw_fd(), data, Arc::new(facts));
         tell(id);

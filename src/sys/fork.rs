@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static CHILD: AtomicBool = AtomicBool::new(false);
+static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// One running server; the count falls when it is dropped.
 #[derive(Debug)]
@@ -51,18 +52,35 @@ fn watch() -> Result<()> {
     if *watched {
         return Ok(());
     }
-    in_child(mark)?;
+    register(Some(note), Some(mark))?;
     *watched = true;
     Ok(())
+}
+
+/// Whether this process has forked under a running server: the child may still hold copies of its sockets.
+pub(crate) fn has_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
 }
 
 /// Runs `handler` in each forked child from now on, before `fork` returns there. It may do only what is
 /// async-signal-safe (pthread_atfork(3)).
 pub(crate) fn in_child(handler: extern "C" fn()) -> Result<()> {
-    // SAFETY: a plain function of a library that stays mapped.
-    match unsafe { libc::pthread_atfork(None, None, Some(handler)) } {
+    register(None, Some(handler))
+}
+
+fn register(before: Option<extern "C" fn()>, in_child: Option<extern "C" fn()>) -> Result<()> {
+    let unsafely = |handler: extern "C" fn()| handler as unsafe extern "C" fn();
+    // SAFETY: plain functions of a library that stays mapped.
+    match unsafe { libc::pthread_atfork(before.map(unsafely), None, in_child.map(unsafely)) } {
         0 => Ok(()),
         errno => Err(Error::system("pthread_atfork", &io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// Before the fork, so that whoever closes a socket beside it knows.
+extern "C" fn note() {
+    if LIVE.load(Ordering::SeqCst) > 0 {
+        FORKED.store(true, Ordering::SeqCst);
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn connect(address: &Address) -> io::Result<OwnedFd> {
         Address::Unix(_) => libc::AF_UNIX,
     };
     let fd = new_socket(family)?;
-    set_nodelay(fd.as_fd());
+    let _ = set_flag(fd.as_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, true);
     let name = Name::of(address)?;
     // SAFETY: `name` holds `len` bytes of an address.
     match cvt(unsafe { libc::connect(fd.as_raw_fd(), name.as_ptr(), name.len) }) {
@@ -123,17 +123,26 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Resets the connection at once, also while a forked child holds a copy of the descriptor.
 ///
-/// Dissolving the association sends RST (connect(2), AF_UNSPEC). Unix sockets know no reset; SO_LINGER covers
-/// what is left to the close.
+/// Dissolving the association sends RST (connect(2), AF_UNSPEC). Unix sockets know no reset, and get an end; SO_LINGER
+/// covers what is left to the close.
 pub(crate) fn reset(fd: BorrowedFd<'_>) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let unspecified = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    set_linger(fd, true);
     let fd = fd.as_raw_fd();
-    // SAFETY: both structs outlive their calls and their sizes are given. A failure leaves the plain close.
+    // SAFETY: the struct outlives its call and its size is given. A failure leaves the plain close.
     unsafe {
-        let len = mem::size_of_val(&linger) as libc::socklen_t;
-        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), len);
         libc::connect(fd, &unspecified, mem::size_of_val(&unspecified) as libc::socklen_t);
+        libc::shutdown(fd, libc::SHUT_RDWR);
+    }
+}
+
+/// With it the close resets; without it the close neither waits nor destroys (socket(7), SO_LINGER).
+fn set_linger(fd: BorrowedFd<'_>, on: bool) {
+    let linger = libc::linger { l_onoff: on.into(), l_linger: 0 };
+    let len = mem::size_of_val(&linger) as libc::socklen_t;
+    // SAFETY: `linger` outlives the call and its size is given.
+    unsafe {
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), len);
     }
 }
 
@@ -179,16 +188,19 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     Ok(name.to_address())
 }
 
-/// Process and user behind a unix socket, at the time it connected; unix(7), SO_PEERCRED.
-pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(i32, i32)> {
+/// Process and user behind a unix socket, at the time it connected; unix(7), SO_PEERCRED. `None` for others.
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Option<(i32, i32)> {
+    if !is_unix(fd) {
+        return None;
+    }
     let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = mem::size_of_val(&cred) as libc::socklen_t;
     // SAFETY: `cred` has `len` writable bytes.
-    cvt(unsafe {
+    let done = cvt(unsafe {
         let value = (&raw mut cred).cast();
         libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &mut len)
-    })?;
-    Ok((cred.pid, cred.uid as i32))
+    });
+    done.ok().map(|_| (cred.pid, cred.uid as i32))
 }
 
 /// Whether `fd` is a stream socket, and if so whether it listens.
@@ -199,14 +211,23 @@ pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     Ok(Some(option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0))
 }
 
-/// Small writes leave at once. Unix sockets have no such option, and need none.
-pub(crate) fn set_nodelay(fd: BorrowedFd<'_>) {
+/// Undoes what the host may have set on a socket that it hands in, or on the listening one from which others inherit it:
+/// small writes that wait for an acknowledgement or for more, bytes that are told of only when there are many, a close that
+/// holds its thread up or destroys what is on its way.
+pub(crate) fn make_ordinary(fd: BorrowedFd<'_>) {
     let _ = set_flag(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, true);
+    let _ = set_flag(fd, libc::IPPROTO_TCP, libc::TCP_CORK, false);
+    let _ = set_flag(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, true);
+    set_linger(fd, false);
 }
 
-/// Whether what is written waits for the acknowledgement of what was written before.
-pub(crate) fn delays_writes(fd: BorrowedFd<'_>) -> bool {
-    option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY).is_ok_and(|value| value == 0)
+/// Whether a socket is as [`make_ordinary`] makes it.
+pub(crate) fn is_ordinary(fd: BorrowedFd<'_>) -> bool {
+    let has = |level, name, wanted| option(fd, level, name).is_ok_and(|value| value == wanted);
+    // The first member of the struct says whether it is on.
+    has(libc::SOL_SOCKET, libc::SO_LINGER, 0)
+        && has(libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1)
+        && (is_unix(fd) || has(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1) && has(libc::IPPROTO_TCP, libc::TCP_CORK, 0))
 }
 
 /// Makes a descriptor that came from the host non-blocking and close-on-exec, or leaves it as it was.

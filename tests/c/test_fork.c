@@ -186,7 +186,33 @@ static void l04_close_although_a_child_holds_a_copy(void)
     fixture_stop(f);
 }
 
+/* L04: nor does the copy keep our end from a peer that has ended first. */
+static void l04_the_end_although_a_child_holds_a_copy(void)
+{
+    struct fixture *f = fixture_start((struct options){ 0 });
+    struct peer polite = peer_connect(f->port), rude = peer_connect(f->port);
+    int silent = tcp_connect(f->port);
+    char byte;
+    CHECK(peer_echo(&polite, "before") && peer_echo(&rude, "before"));
+    EVENTUALLY_EQ(fixture_stats(f).accepted, 3);
+    pid_t child = fork_a_holder();
+    CHECK(peer_close_notify(&polite));
+    tcp_fin(polite.fd);
+    tcp_fin(rude.fd);
+    tcp_fin(silent);
+    CHECK_EQ(tcp_until_end(polite.fd), PEER_FIN);
+    CHECK_EQ(tcp_until_end(rude.fd), PEER_FIN);
+    CHECK_EQ(tcp_recv(silent, &byte, 1), PEER_FIN);
+    EVENTUALLY_EQ(f->disconnects, 2);
+    let_go(child);
+    peer_close(&polite);
+    peer_close(&rude);
+    close(silent);
+    fixture_stop(f);
+}
+
 CHECK_MAIN(CASE(l23_calls_in_a_forked_child), CASE(a_child_may_exit),
            CASE(l23_nothing_passes_to_another_program),
            CASE(l04_abort_although_a_child_holds_a_copy),
-           CASE(l04_close_although_a_child_holds_a_copy))
+           CASE(l04_close_although_a_child_holds_a_copy),
+           CASE(l04_the_end_although_a_child_holds_a_copy))

@@ -196,6 +196,25 @@ static void the_server_speaks_first(void)
     fixture_stop(f);
 }
 
+/* In plain text an end says that this was all. One that cuts bytes off is a reset, whatever the reason is. */
+static void l09_what_is_cut_off_does_not_end_well(void)
+{
+    static const char much[8 << 20];
+    for (int by_stop = 0; by_stop < 2; by_stop++) {
+        tlsloop_server_config config = { .idle_timeout_ms = by_stop ? 0 : 300 * check_time_factor(),
+            .send_high_water = sizeof much };
+        struct fixture *f = plain((struct options){ .config = config });
+        int fd = tcp_connect_small(f->port, 8192);
+        CHECK_OK(tlsloop_conn_send(fixture_conn(f, 0), much, sizeof much));
+        f->loose_descriptors = true; /* the peer's outlives it */
+        if (by_stop) fixture_stop(f);
+        else CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_IDLE_TIMEOUT);
+        CHECK_EQ(tcp_until_end(fd), PEER_RESET);
+        close(fd);
+        if (!by_stop) fixture_stop(f);
+    }
+}
+
 /* L07, in plain: bytes and FIN in one go, a stream with its hash. */
 static void l07_bytes_and_fin(void)
 {
@@ -222,4 +241,4 @@ static void no_such_mode(void)
 }
 
 CHECK_MAIN(CASE(every_reason), CASE(send_timeouts), CASE(stopped), CASE(the_server_speaks_first),
-           CASE(l07_bytes_and_fin), CASE(no_such_mode))
+           CASE(l09_what_is_cut_off_does_not_end_well), CASE(l07_bytes_and_fin), CASE(no_such_mode))

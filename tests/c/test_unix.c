@@ -7,11 +7,13 @@
 #include "peer.h"
 #include "stage.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[150], address[160];
@@ -308,5 +310,27 @@ static void l22_the_peer_is_gone(void)
     fixture_stop(f);
 }
 
+/* L04: there is no reset; but the peer hears of the abort, although a forked child holds a copy of the socket. */
+static void l04_abort_although_a_child_holds_a_copy(void)
+{
+    struct fixture *f = at_path((struct options){ .config.mode = TLSLOOP_MODE_PLAIN });
+    int fd = dial_unix(path);
+    tlsloop_conn conn = fixture_conn(f, 0);
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(120);
+        for (;;) pause();
+    }
+    CHECK_OK(tlsloop_conn_abort(conn));
+    CHECK_EQ(tcp_until_end(fd), PEER_FIN);
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+    CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_ABORTED);
+    close(fd);
+    fixture_stop(f);
+}
+
 CHECK_MAIN(CASE(the_peers_process), CASE(the_hosts_own_pair), CASE(every_mode), CASE(l08_every_byte_to_a_slow_reader),
-           CASE(the_end_waits_for_room), CASE(a_stream_both_ways), CASE(l10_the_answer_survives), CASE(host_ends), CASE(l22_the_peer_is_gone))
+           CASE(the_end_waits_for_room), CASE(a_stream_both_ways), CASE(l10_the_answer_survives), CASE(host_ends), CASE(l22_the_peer_is_gone),
+           CASE(l04_abort_although_a_child_holds_a_copy))
