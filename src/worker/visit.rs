@@ -33,6 +33,8 @@ impl Turn {
         news: impl FnOnce(&mut Conn, &mut Tools<'_>) -> bool,
     ) {
         let Some(id) = shard.ask(key, |conn| conn.id()) else { return };
+        // The host's code for another connection may have taken its time.
+        shard.look_at_clock();
         self.work(shard, key, "a connection", |turn| {
             contain::fault("visit: begin");
             if shard.step(key, &mut [], news) != Some(true) {
@@ -177,6 +179,7 @@ impl Turn {
         let lane: &'static Lane = shard.lane();
         let id = Id::new(lane.number(), key.slot as usize, key.generation);
         let opening = self.service.opening(proxied);
+        shard.look_at_clock();
         // First it is there: whatever goes wrong from now on, it is retired like any other.
         shard.insert(key, |tools| Conn::new(id, lane.cell(key), Link::new(fd), opening, tools));
         shard.inbox().counters.opened.add(1);

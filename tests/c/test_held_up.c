@@ -104,6 +104,36 @@ static void room_counts_for_the_send_timeout(void)
     free(much);
 }
 
+static void hold_as_well(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    if (len == 3 && memcmp(data, "nap", 3) == 0) check_nap(7 * limit_ms());
+    else hold(f, conn, data, len);
+}
+
+/* The time that one callback takes is not held against those who are served behind it in the same turn: one that has just
+ * been heard, and one that has just come. */
+static void those_behind_a_slow_callback(void)
+{
+    struct fixture *f = stage_start((struct options){ .on.data = hold_as_well, .config = {
+        .idle_timeout_ms = 5 * limit_ms(), .handshake_timeout_ms = 5 * limit_ms() } }, NULL);
+    struct peer first = peer_connect(f->port), talker = peer_connect(f->port), guard;
+    go_on = false;
+    guard = hold_up(f);
+    CHECK(peer_send(&first, "nap", 3));
+    CHECK(peer_send(&talker, "here", 4));
+    struct peer newcomer = peer_over_socket(tcp_connect(f->port));
+    go_on = true;
+    CHECK(peer_handshake(&newcomer));
+    EVENTUALLY_EQ(f->bytes, 11);
+    CHECK(peer_send(&talker, "still", 5));
+    EVENTUALLY_EQ(f->bytes, 16);
+    CHECK_EQ(f->handshakes_failed, 0);
+    peer_leave(&newcomer);
+    peer_leave(&talker);
+    peer_close(&first);
+    finish(f, &guard);
+}
+
 static void take_a_while(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
 {
     (void)f;
@@ -169,4 +199,5 @@ static void newcomers_in_plain_text(void)
 }
 
 CHECK_MAIN(CASE(what_has_come_counts_for_the_idle_timeout), CASE(room_counts_for_the_send_timeout),
+           CASE(those_behind_a_slow_callback),
            CASE(newcomers_with_tls), CASE(newcomers_in_plain_text))
