@@ -1,13 +1,16 @@
 //! Names to addresses, without holding up whoever asks: getaddrinfo(3) blocks for as long as a name server likes, and
 //! nothing can stop it.
 //!
-//! A resolver has one thread, which begins when there is something to look up. A resolver that is dropped waits for that thread,
-//! unless it is inside the look-up: then the thread is abandoned, and ends by itself when the look-up does. Invariant: an
-//! abandoned thread touches nothing but the resolver's own shared state, and drops its answer unheard.
+//! A resolver has one thread, which begins when there is something to look up. While it waits for an answer, others help,
+//! until nothing is left to ask: a name server that is silent about one name holds no other up. A resolver that is dropped
+//! waits for its threads, unless they are inside a look-up: then they are abandoned, and end by themselves when the look-up
+//! does. Invariant: an abandoned thread touches nothing but the resolver's own shared state, and drops its answer unheard.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -79,8 +82,8 @@ struct Question {
 #[derive(Default)]
 struct State {
     questions: VecDeque<Question>,
-    /// The thread is inside the look-up.
-    is_looking: bool,
+    /// Threads that are about to take one.
+    idle: usize,
     /// The resolver is gone.
     is_closed: bool,
 }
@@ -93,31 +96,68 @@ struct Shared {
     changed: Condvar,
 }
 
-/// Looks names up, one after the other.
+/// How many look-ups may be under way at once.
+const MOST: usize = 8;
+
+/// Looks names up.
 #[derive(Default)]
 pub(crate) struct Resolver {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The first stays, the others help.
+    threads: Mutex<Vec<Thread>>,
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Inside a look-up; changed under the state's lock.
+    is_looking: Arc<AtomicBool>,
 }
 
 impl Resolver {
     /// Starts the thread, unless it runs. To be called before the first question.
     pub(crate) fn begin(&self) -> Result<()> {
-        let mut thread = self.thread.lock();
-        if thread.is_none() {
-            let shared = self.shared.clone();
-            let spawned = thread::spawn("tlsloop-names", move || shared.run());
-            *thread = Some(spawned.map_err(|error| Error::system("the resolver's thread: pthread_create", &error))?);
+        let mut threads = self.threads.lock();
+        if threads.is_empty() {
+            let first = self.start(false);
+            threads.push(first.map_err(|error| Error::system("the resolver's thread: pthread_create", &error))?);
         }
         Ok(())
+    }
+
+    fn start(&self, helps: bool) -> io::Result<Thread> {
+        let (shared, is_looking) = (self.shared.clone(), Arc::<AtomicBool>::default());
+        let its_own = is_looking.clone();
+        // Before it runs, so that nobody takes it for busy.
+        self.shared.state.lock().idle += 1;
+        let spawned = thread::spawn("tlsloop-names", move || shared.run(helps, &its_own));
+        let handle = spawned.inspect_err(|_| self.shared.state.lock().idle -= 1)?;
+        Ok(Thread { handle, is_looking })
+    }
+
+    /// All threads are busy with other names.
+    fn help(&self) {
+        let mut threads = self.threads.lock();
+        threads.retain(|thread| !thread.handle.is_finished());
+        // If there can be no more, the question waits for those that there are.
+        if threads.len() < MOST
+            && let Ok(helper) = self.start(true)
+        {
+            threads.push(helper);
+        }
     }
 
     /// Asks for the addresses of a name. `answer` hears them, or why there are none; after `until` it may be dropped
     /// unheard.
     pub(crate) fn ask(&self, name: &str, port: u16, until: Option<Instant>, answer: Answer) {
         let question = Question { name: name.to_owned(), port, until, answer };
-        self.shared.state.lock().questions.push_back(question);
+        let mut state = self.shared.state.lock();
+        state.questions.push_back(question);
+        let wants_help = state.questions.len() > state.idle;
+        drop(state);
         self.shared.changed.notify_one();
+        if wants_help {
+            self.help();
+        }
     }
 
     /// Asks, and waits until `until`.
@@ -158,26 +198,27 @@ impl Drop for Resolver {
         let mut state = self.shared.state.lock();
         state.is_closed = true;
         let unheard = std::mem::take(&mut state.questions);
-        let is_looking = state.is_looking;
+        let threads = std::mem::take(self.threads.get_mut());
+        let waited_for: Vec<_> = threads.into_iter().filter(|one| !one.is_looking.load(Ordering::Relaxed)).collect();
         drop(state);
         drop(unheard);
-        self.shared.changed.notify_one();
-        if let (Some(thread), false) = (self.thread.get_mut().take(), is_looking) {
+        self.shared.changed.notify_all();
+        for thread in waited_for {
             // Its last answer is short.
-            drop(thread.join());
+            drop(thread.handle.join());
         }
     }
 }
 
 impl Shared {
-    /// The thread's life.
-    fn run(&self) {
+    /// A thread's life.
+    fn run(&self, helps: bool, is_looking: &AtomicBool) {
         let _inside = contain::enter();
-        while let Some(question) = self.next() {
+        while let Some(question) = self.next(helps, is_looking) {
             let Question { name, port, until, answer } = question;
             let is_late = until.is_some_and(|until| until <= Instant::now());
             let found = if is_late { None } else { Some(contain::run("a look-up", || look_up(&name, port))) };
-            if !self.may_answer() {
+            if !self.may_answer(is_looking) {
                 return;
             }
             if let Some(found) = found {
@@ -189,25 +230,24 @@ impl Shared {
         }
     }
 
-    /// Waits for a question; `None`: the resolver is gone.
-    fn next(&self) -> Option<Question> {
+    /// Waits for a question; `None`: there is none and the thread only helps, or the resolver is gone.
+    fn next(&self, helps: bool, is_looking: &AtomicBool) -> Option<Question> {
         let mut state = self.state.lock();
-        loop {
-            if state.is_closed {
-                return None;
-            }
-            if let Some(question) = state.questions.pop_front() {
-                state.is_looking = true;
-                return Some(question);
-            }
+        while state.questions.is_empty() && !helps && !state.is_closed {
             self.changed.wait(&mut state);
         }
+        state.idle -= 1;
+        let question = state.questions.pop_front()?;
+        is_looking.store(true, Ordering::Relaxed);
+        Some(question)
     }
 
     /// Whether there is still somebody to hear.
-    fn may_answer(&self) -> bool {
+    fn may_answer(&self, is_looking: &AtomicBool) -> bool {
         let mut state = self.state.lock();
-        state.is_looking = false;
+        is_looking.store(false, Ordering::Relaxed);
+        // The answer is short.
+        state.idle += 1;
         !state.is_closed
     }
 }
@@ -284,17 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_answered_in_order_by_one_thread() {
+    fn one_after_the_other_needs_one_thread() {
         let resolver = begun();
-        let (tell, heard) = mpsc::channel();
-        for number in 0..3 {
-            let tell = tell.clone();
-            let answer = move |_| tell.send((number, std::thread::current().id())).unwrap();
-            resolver.ask("localhost", 1, None, Box::new(answer));
+        for _ in 0..20 {
+            resolver.wait_for("localhost", 1, None).unwrap();
         }
-        let answers: Vec<_> = heard.iter().take(3).collect();
-        assert_eq!(answers.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2]);
-        assert!(answers.iter().all(|(_, thread)| *thread == answers[0].1 && *thread != std::thread::current().id()));
+        assert_eq!(resolver.threads.lock().len(), 1);
     }
 
     #[test]

@@ -158,18 +158,22 @@ static void l40_a_silent_name_server(void)
     struct record r = { 0 };
     tlsloop_client_config config = to("silent.example", 443);
     config.connect_timeout_ms = 300 * check_time_factor();
-    tlsloop_conn conn = begin(near, config), waiting = begin(near, config);
-    EVENTUALLY_EQ(look_ups_under_way(), 1);
+    tlsloop_conn conn = begin(near, config), another = begin(near, config);
+    EVENTUALLY_EQ(look_ups_under_way(), 2);
     tlsloop_info info = TLSLOOP_INFO_INIT;
     CHECK_OK(tlsloop_conn_info(conn, &info));
     CHECK_STR(info.peer, "silent.example:443");
     begin(near, to("127.0.0.1", far->port));
     CHECK_EQ(stage_ended(near, 0).reason, TLSLOOP_REASON_HOST);
+    for (unsigned i = 1; i <= 20; i++) { /* nor by name */
+        begin(near, to("localhost", far->port));
+        CHECK_EQ(stage_ended(near, i).reason, TLSLOOP_REASON_HOST);
+    }
     EVENTUALLY(fixture_failed(near, conn, &r));
     CHECK_EQ(r.code, TLSLOOP_ETIMEDOUT);
     CHECK_HAS(r.why, "silent.example");
     CHECK_STR(r.peer, "silent.example:443");
-    EVENTUALLY(fixture_failed(near, waiting, &r));
+    EVENTUALLY(fixture_failed(near, another, &r));
     CHECK_EQ(r.code, TLSLOOP_ETIMEDOUT);
     CHECK_EQ(near->handshakes_failed, 2);
     release();
