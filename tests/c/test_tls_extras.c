@@ -5,6 +5,7 @@
 #include "policy.h"
 #include "visitor.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -212,6 +213,24 @@ static void a_key_log_that_cannot_be_written(void)
     CHECK_EQ(measure_descriptors(), descriptors);
 }
 
+/* Nor may a pipe that is full hold anybody up. */
+static void a_key_log_that_nobody_reads(void)
+{
+    char path[160];
+    struct identity who = keys_local();
+    snprintf(path, sizeof path, "%s/keys.pipe", keys_dir());
+    CHECK(mkfifo(path, 0600) == 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(reader >= 0 && fcntl(reader, F_SETPIPE_SZ, 4096) >= 0);
+    tlsloop_tls *tls = policy_of(&who);
+    CHECK_OK(tlsloop_tls_set_keylog_file(tls, path));
+    struct fixture *f = policy_serve(tls);
+    f->loose_descriptors = true;
+    for (int i = 0; i < 20; i++) visit_and_keep(f, TLS1_3_VERSION);
+    fixture_stop(f);
+    close(reader);
+}
+
 CHECK_MAIN(CASE(each_certificate_has_its_own_response), CASE(a_response_that_is_out_of_date),
            CASE(responses_that_cannot_be_used), CASE(a_key_log), CASE(a_key_log_of_outgoing_connections),
-           CASE(a_key_log_that_cannot_be_written))
+           CASE(a_key_log_that_cannot_be_written), CASE(a_key_log_that_nobody_reads))

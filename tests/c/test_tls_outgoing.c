@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "outgoing.h"
 #include "policy.h"
+#include "stage.h"
 
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -265,6 +266,39 @@ static void a_certificate_of_its_own(void)
     fixture_stop(f);
 }
 
+/* What begins with a dot would stand for every name below it (X509_check_host(3)). */
+static const char *const no_names[] = { "", " ", ".", "a b", ".localhost", "a..b", "*.example ", "caf\xc3\xa9.example" };
+
+/* "TLSLOOP_EINVAL for NULL or a member that is wrong", before anything is connected or frozen. */
+static void names_that_are_none(void)
+{
+    struct fixture *f = stage_start((struct options){ .config = {
+        .listen_fd = TLSLOOP_NO_LISTENER, .mode = TLSLOOP_MODE_PLAIN } }, NULL);
+    tlsloop_tls *tls = policy_new();
+    tlsloop_client *client;
+    tlsloop_client_config config = TLSLOOP_CLIENT_CONFIG_INIT;
+    config.host = "127.0.0.1";
+    config.port = 1;
+    config.tls = tls;
+    for (int mode = TLSLOOP_MODE_TLS; mode <= TLSLOOP_MODE_STARTTLS; mode++) {
+        if (mode == TLSLOOP_MODE_PLAIN || mode == TLSLOOP_MODE_DETECT) continue;
+        config.mode = mode;
+        for (unsigned i = 0; i < sizeof no_names / sizeof *no_names; i++) {
+            config.server_name = no_names[i];
+            CHECK_FAILS(tlsloop_client_connect(&config, &client), TLSLOOP_EINVAL, "server_name");
+            CHECK_FAILS(tlsloop_server_connect(f->server, &config, NULL), TLSLOOP_EINVAL, "server_name");
+        }
+    }
+    config.server_name = NULL;
+    config.port = 0;
+    CHECK_FAILS(tlsloop_client_connect(&config, &client), TLSLOOP_EINVAL, "port");
+    CHECK_FAILS(tlsloop_server_connect(f->server, &config, NULL), TLSLOOP_EINVAL, "port");
+    CHECK_OK(tlsloop_tls_set_verify(tls, TLSLOOP_VERIFY_NONE)); /* nobody uses it */
+    tlsloop_tls_free(tls);
+    fixture_stop(f);
+}
+
 CHECK_MAIN(CASE(names_and_addresses), CASE(l38_servers_that_are_not_believed), CASE(revoked_servers), CASE(pins),
            CASE(pins_that_are_none), CASE(the_trust_of_the_system), CASE(the_authorities_of_the_distribution),
-           CASE(verify_none_reads_no_trust), CASE(a_certificate_of_its_own))
+           CASE(verify_none_reads_no_trust), CASE(a_certificate_of_its_own),
+           CASE(names_that_are_none))
