@@ -800,7 +800,7 @@ int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_
 int tlsloop_tls_add_certificate(struct tlsloop_tls *tls, const void *chain, size_t chain_len, const void *key, size_t key_len);
 
 /**
- * Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.test", and adds it. It lives in
+ * Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.dev.test", and adds it. It lives in
  * memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for what is neither a host name nor an address; TLSLOOP_ETLS;
@@ -1031,8 +1031,8 @@ int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsl
  * name are tried one after the other. Then follows on_connect, or on_handshake_failed instead. `config->data` is the
  * connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
  * itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
- * `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one;
- * an address needs none.
+ * `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one,
+ * and by others while that waits for an answer; an address needs none.
  *
  * `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
  * on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
@@ -1052,8 +1052,8 @@ int tlsloop_server_stats(const struct tlsloop_server *server, struct tlsloop_sta
 
 /**
  * Host-driven: the descriptor to watch for reading in the host's own loop. It is level-triggered, stays readable while
- * work is left and becomes readable when a deadline has come, so the host needs no other wake-up. It belongs to the
- * server; close it not.
+ * work is left and becomes readable when a deadline has come, so the host needs no other wake-up. A loop that watches by
+ * edge (EPOLLET) has to poll until the descriptor is no longer readable. It belongs to the server; close it not.
  *
  * Returns the descriptor; TLSLOOP_ESTATE for a server with worker threads; TLSLOOP_EINVAL for NULL.
  */
@@ -1063,7 +1063,7 @@ int tlsloop_server_fd(const struct tlsloop_server *server);
  * Host-driven: one turn on the calling thread, in which callbacks run. Waits for work up to `timeout_ms` milliseconds; 0:
  * not at all; -1: until there is some. A signal is a turn without events.
  *
- * Returns 0, or 1 once a stop was requested; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
+ * Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
  * for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
  */
 int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
@@ -1145,9 +1145,9 @@ int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
  * Goes over from plain text to TLS, in TLSLOOP_MODE_STARTTLS; on_tls tells that it is up.
  *
  * Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
- * later ones wait for TLS. Bytes that had arrived and were not handed over yet end the connection with
- * TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS; bytes behind the command in the same
- * on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+ * later ones wait for TLS. Bytes that had arrived and were not handed over yet have to be the beginning of TLS; others end
+ * the connection with TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS. Bytes behind the
+ * command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
  *
  * Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
  * ended or begun to.

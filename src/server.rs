@@ -3,6 +3,7 @@
 mod adopt;
 mod connect;
 mod tell;
+mod wait;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -227,61 +228,6 @@ impl Server {
         self.gate.set(true);
     }
 
-    /// Waits until a stop is requested; host-driven it polls until then.
-    pub fn wait(&self) -> Result<()> {
-        if in_callback() {
-            return Err(Error::new(Code::Deadlock, "tlsloop_server_wait was called in a callback"));
-        }
-        exit::check()?;
-        // Host-driven, too: between two turns nobody holds the worker.
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = self.wait_here();
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        waited
-    }
-
-    fn wait_here(&self) -> Result<()> {
-        if let Crew::HostDriven(_) = self.crew {
-            while !self.poll(Timeout::Forever)? {}
-            return Ok(());
-        }
-        while !self.stop_requested.load(Ordering::SeqCst) {
-            self.stop_wake.wait();
-        }
-        Ok(())
-    }
-
-    /// Makes [`Server::wait`] return. Async-signal-safe: a store and writes to eventfds.
-    pub fn request_stop(&self) {
-        self.stop_requested.store(true, Ordering::SeqCst);
-        self.stop_wake.wake();
-        if let Crew::HostDriven(_) = self.crew {
-            self.service.inboxes.iter().for_each(|inbox| inbox.signal());
-        }
-    }
-
-    /// One turn on the calling thread; true if a stop was requested.
-    pub fn poll(&self, timeout: Timeout) -> Result<bool> {
-        if in_callback() {
-            return Err(Error::new(Code::Deadlock, "tlsloop_server_poll was called in a callback"));
-        }
-        exit::check()?;
-        let Crew::HostDriven(worker) = &self.crew else {
-            return Err(Error::state("tlsloop_server_poll: the server has worker threads"));
-        };
-        let Some(mut worker) = worker.try_lock() else {
-            return Err(Error::state("tlsloop_server_poll: another thread is polling this server"));
-        };
-        let timeout = if self.stop_requested.load(Ordering::SeqCst) { Timeout::Millis(0) } else { timeout };
-        worker.poll(timeout);
-        Ok(self.stop_requested.load(Ordering::SeqCst))
-    }
-
-    /// The descriptor that is readable while there is work for [`Server::poll`].
-    pub fn fd(&self) -> Result<RawFd> {
-        self.fd.ok_or_else(|| Error::state("tlsloop_server_fd: the server has worker threads"))
-    }
-
     /// Accepts what the kernel has queued, then no more; serves on.
     pub fn drain(&self) {
         if self.service.stage() < Stage::Draining {
@@ -345,7 +291,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let has_begun = self.service.stop_deadline().is_some();
         if !has_begun {
-            // It never began: the gate stays shut, and the threads end without a turn.
+            // The gate stays shut, and the threads end without a turn.
             self.gate.set(false);
             self.service.stop_by(Instant::now());
         }

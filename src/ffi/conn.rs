@@ -114,9 +114,9 @@ pub extern "C" fn tlsloop_conn_set_idle_timeout(conn: tlsloop_conn, ms: c_uint) 
 /// Goes over from plain text to TLS, in TLSLOOP_MODE_STARTTLS; on_tls tells that it is up.
 ///
 /// Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
-/// later ones wait for TLS. Bytes that had arrived and were not handed over yet end the connection with
-/// TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS; bytes behind the command in the same
-/// on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+/// later ones wait for TLS. Bytes that had arrived and were not handed over yet have to be the beginning of TLS; others end
+/// the connection with TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS. Bytes behind the
+/// command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
 /// ended or begun to.

@@ -216,8 +216,8 @@ pub unsafe extern "C" fn tlsloop_server_adopt(
 /// name are tried one after the other. Then follows on_connect, or on_handshake_failed instead. `config->data` is the
 /// connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
 /// itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
-/// `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one;
-/// an address needs none.
+/// `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one,
+/// and by others while that waits for an answer; an address needs none.
 ///
 /// `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
 /// on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
@@ -293,8 +293,8 @@ fn stats(from: &Snapshot) -> tlsloop_stats {
 }
 
 /// Host-driven: the descriptor to watch for reading in the host's own loop. It is level-triggered, stays readable while
-/// work is left and becomes readable when a deadline has come, so the host needs no other wake-up. It belongs to the
-/// server; close it not.
+/// work is left and becomes readable when a deadline has come, so the host needs no other wake-up. A loop that watches by
+/// edge (EPOLLET) has to poll until the descriptor is no longer readable. It belongs to the server; close it not.
 ///
 /// Returns the descriptor; TLSLOOP_ESTATE for a server with worker threads; TLSLOOP_EINVAL for NULL.
 ///
@@ -309,7 +309,7 @@ pub unsafe extern "C" fn tlsloop_server_fd(server: *const tlsloop_server) -> c_i
 /// Host-driven: one turn on the calling thread, in which callbacks run. Waits for work up to `timeout_ms` milliseconds; 0:
 /// not at all; -1: until there is some. A signal is a turn without events.
 ///
-/// Returns 0, or 1 once a stop was requested; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
+/// Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
 /// for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
 ///
 /// # Safety

@@ -217,6 +217,7 @@ static void the_close_timeout_bounds_the_wait(void)
 /* A peer that ends instead sends no rest: there is nothing left to wait for. */
 static void a_peer_that_leaves_is_not_waited_for(void)
 {
+    if (!waits_for_the_rest()) check_skip("AWS-LC ends meanwhile");
     struct peer p;
     struct fixture *f = begin((struct hooks){ .data = close_it }, TLSLOOP_NONE, &p);
     peer_close(&p);
@@ -327,6 +328,7 @@ static void the_clients_end_waits_for_the_rest(void)
 /* "client_close: close_notify, if nothing has failed before" */
 static void the_clients_close_waits_for_the_rest(void)
 {
+    if (!waits_for_the_rest()) check_skip("AWS-LC ends meanwhile");
     struct talk t;
     talk_begin(&t, send_the_rest_and_more, 0);
     talk_finish(&t);

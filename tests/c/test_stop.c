@@ -233,7 +233,10 @@ static void stop_beside_a_wait_with_work(void)
     CHECK(pthread_create(&waiter, NULL, wait_for_stop, f) == 0);
     for (int seen = 0; seen < 20; seen++) EVENTUALLY(waiting_thread && measure_sleeps(waiting_thread));
     CHECK(pthread_create(&poster, NULL, post_on_and_on, &conn) == 0);
-    while (turns < check_scaled(300000)) CHECK_EQ(tlsloop_server_stop(f->server, 0), TLSLOOP_ESTATE);
+    while (turns < check_scaled(300000)) {
+        CHECK_EQ(tlsloop_server_stop(f->server, 0), TLSLOOP_ESTATE);
+        CHECK_EQ(tlsloop_server_poll(f->server, 0), TLSLOOP_ESTATE); /* and the wait goes on */
+    }
     enough = true;
     CHECK(pthread_join(poster, NULL) == 0);
     CHECK_OK(tlsloop_server_request_stop(f->server));

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_full_shelf_forgets_the_oldest() {
-        let peer = |port: usize| PeerKey { host: "a.example".into(), server_name: "a.example".into(), port: port as u16 };
+        let peer =
+            |port: usize| PeerKey { host: "a.example".into(), server_name: "a.example".into(), port: port as u16 };
         let mut shelf = Shelf::default();
         for port in 0..MAX_SERVERS {
             assert_eq!(shelf.put(&peer(port), port), None);

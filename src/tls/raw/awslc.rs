@@ -21,7 +21,9 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-pub(super) use choice::{SSL_CTX_set_cert_cb, SSL_certs_clear, SSL_check_chain, offers_signatures_of, offers_suites_of};
+pub(super) use choice::{
+    SSL_CTX_set_cert_cb, SSL_certs_clear, SSL_check_chain, offers_signatures_of, offers_suites_of,
+};
 pub(super) use ffi::{
     BIO_meth_set_create, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, ERR_LIB_SSL, ERR_peek_error,
     EVP_Digest, EVP_PKEY_id as EVP_PKEY_get_base_id, HMAC_CTX as TicketMac, NID_auth_ecdsa as NID_AUTH_ECDSA,

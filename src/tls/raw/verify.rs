@@ -98,7 +98,8 @@ pub(super) unsafe extern "C" fn judge(good: c_int, context: *mut ffi::X509_STORE
     // far only if its end is believed.
     unsafe {
         let (chain, cert) = (ffi::X509_STORE_CTX_get0_chain(context), ffi::X509_STORE_CTX_get_current_cert(context));
-        let is_end = i64::from(ffi::X509_STORE_CTX_get_error_depth(context)) + 1 == ffi::OPENSSL_sk_num(chain.cast()) as i64;
+        let is_end =
+            i64::from(ffi::X509_STORE_CTX_get_error_depth(context)) + 1 == ffi::OPENSSL_sk_num(chain.cast()) as i64;
         let is_forgiven = ABOUT_ITS_LIST.contains(&ffi::X509_STORE_CTX_get_error(context))
             && is_end
             && !cert.is_null()
