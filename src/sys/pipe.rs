@@ -1,12 +1,8 @@
-//! Writes to what may be a pipe. There is no MSG_NOSIGNAL and no MSG_DONTWAIT for one, so the host is spared its signal, and
-//! its wait, in another way.
+//! Writes to what may be a pipe. There is no MSG_NOSIGNAL for one, so the signal is kept from the host in another way.
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
-
-use super::cvt;
 
 /// Runs `write`. If nobody reads any more, it answers EPIPE, and the SIGPIPE that comes with it never reaches the host:
 /// it is for the calling thread alone (pipe(7)), which blocks it until it has been taken away.
@@ -25,16 +21,6 @@ pub(crate) fn without_sigpipe<R>(write: impl FnOnce() -> io::Result<R>) -> io::R
     // SAFETY: `before` was filled above; no old mask is asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     written
-}
-
-/// A write that would have to wait fails with EAGAIN from now on.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: integers only.
-    unsafe {
-        let flags = cvt(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
-        cvt(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK))?;
-    }
-    Ok(())
 }
 
 fn only_sigpipe() -> libc::sigset_t {

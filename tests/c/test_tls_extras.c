@@ -220,6 +220,9 @@ static void a_key_log_that_nobody_reads(void)
     struct identity who = keys_local();
     snprintf(path, sizeof path, "%s/keys.pipe", keys_dir());
     CHECK(mkfifo(path, 0600) == 0);
+    tlsloop_tls *unread = policy_new();
+    CHECK_FAILS(tlsloop_tls_set_keylog_file(unread, path), TLSLOOP_ESYS, "keys.pipe");
+    tlsloop_tls_free(unread);
     int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(reader >= 0 && fcntl(reader, F_SETPIPE_SZ, 4096) >= 0);
     tlsloop_tls *tls = policy_of(&who);

@@ -2,12 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::sys::pipe::set_nonblocking;
 use crate::tls::raw::Secret;
 
 /// No certificate, key or list is larger; a device file would never end.
@@ -37,12 +35,14 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret> {
     read_file(path).map(Secret::new)
 }
 
-/// A file to append secrets to; a new one is for its owner's eyes only. A pipe that nobody reads holds nobody up.
+/// A file to append secrets to; a new one is for its owner's eyes only. A pipe that nobody reads holds nobody up: if there
+/// is no reader, it cannot be opened (fifo(7)), and what does not fit into it is lost.
 pub(super) fn open_log(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    let failed = |cause| Error::system(path.display(), &cause);
-    let file = options.open(path).map_err(failed)?;
-    set_nonblocking(file.as_fd()).map_err(failed)?;
-    Ok(file)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|cause| Error::system(path.display(), &cause))
 }
