@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 # shellcheck source=bench/common.sh
 source bench/common.sh
 
-build load tlsloop-system own_start own_send own_idle
+build load tlsloop-system own_start own_send own_idle own_calls.so
 python3 bench/runner/own.py "$out"

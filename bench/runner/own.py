@@ -62,6 +62,23 @@ class Own:
             finally:
                 process.kill()
 
+    def calls(self) -> dict:
+        """What each call takes of a full handshake, and what all of it takes without anybody looking at a clock."""
+        count, path, figures = 100 if self.short else 4000, os.path.join(self.directory, "calls.jsonl"), {}
+        for name, more in (("timed", {"LD_PRELOAD": self.program("own_calls.so"), "CALLS": path}), ("whole", {})):
+            command = [self.program("tlsloop-system"), str(port := free_port()), self.certificate, self.key]
+            with subprocess.Popen(machine.pinned(machine.SERVER_CPU, command), env=os.environ | more) as process:
+                try:
+                    await_port(port, process)
+                    work = f"handshake --total {count} --connections 16 --server-pid {process.pid}"
+                    figures[name] = self.load(port, work, machine.LOAD_CPU)["server_us_per_operation"]
+                finally:
+                    process.terminate()
+        with open(path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        figures["calls"] = {line["name"]: [line["calls"] / count, line["us"] / count] for line in lines}
+        return figures
+
     def storm(self, count: int, certificate: str, key: str) -> dict:
         """Replayed ClientHellos for that many workers; the load has a processor of its own, if there is a third."""
         spare = len(machine.CPUS) > 2
@@ -85,7 +102,7 @@ class Own:
         return figures
 
     def all(self) -> dict:
-        return {"start": self.start(), "send": self.send(), "idle": self.idle(),
+        return {"start": self.start(), "send": self.send(), "idle": self.idle(), "calls": self.calls(),
                 "workers": {kind: self.workers(kind) for kind in ("P-256", "RSA-4096")}}
 
 
@@ -107,6 +124,10 @@ def show(figures: dict) -> str:
         rates = [f"{both[count]['storm_per_s']:,.0f}" for count in "12"]
         rest = [both["rate"], both["cpu"], both["2"]["client_cpu_share"]]
         lines.append(row([kind, *rates, *(f"{value:.2f}" for value in rest)]))
+    calls = figures["calls"]
+    lines += ["", *head(["of a full handshake", "calls", "µs"])]
+    lines += [row([name, f"{count:.2f}", f"{us:.1f}"]) for name, (count, us) in calls["calls"].items()]
+    lines.append(row(["all of its CPU time, without the clock's", "", f"{calls['whole']:.0f}"]))
     return "\n".join(lines)
 
 
