@@ -47,15 +47,15 @@ pub(crate) struct Target {
 impl Target {
     /// Makes the context of the policy, which freezes it; so it comes last of all that can be wrong with a configuration.
     pub(crate) fn of(config: &Config) -> Result<Target> {
+        if let (Some(name), Mode::Tls | Mode::StartTls) = (&config.server_name, config.mode) {
+            check_server_name(name)?;
+        }
         let server_name = match &config.server_name {
             Some(name) => name,
             // Whoever listens at a path is this machine.
             None if config.host.starts_with("unix:") => "localhost",
             None => &config.host,
         };
-        if config.mode != Mode::Plain {
-            check_server_name(server_name)?;
-        }
         let context = match (config.mode, &config.policy) {
             (Mode::Plain, _) => None,
             (Mode::Tls | Mode::StartTls, Some(policy)) => Some(policy.client_context()?),

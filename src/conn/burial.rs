@@ -19,8 +19,8 @@ impl Conn {
         let is_all_read = self.link.has_ended() || (peer_has_ended && self.link.is_drained());
         // While a forked child holds a copy of the socket, it tells nothing.
         let close_tells = is_all_read && !fork::has_forked();
-        // In plain text our end would say that this was all.
-        let is_cut_off = queued > 0 && matches!(self.stream, Stream::Plain);
+        // In plain text our end would say that this was all. Who was never up has been told nothing yet.
+        let is_cut_off = queued > 0 && self.is_announced && matches!(self.stream, Stream::Plain);
         if self.wants_reset || is_cut_off {
             socket::reset(self.link.fd());
         } else if !self.fin_sent && !close_tells {
