@@ -182,7 +182,7 @@ static void what_fails_is_told_once(void)
     CHECK_STR(r.peer, name);
     CHECK_EQ(near->connects, 0);
     EVENTUALLY_EQ(fixture_stats(near).handshaking, 0); /* it is counted out behind its callback */
-    CHECK_EQ(fixture_stats(near).handshakes_failed, 6);
+    CHECK_EQ(fixture_stats(near).handshakes_failed, 5);
     stop_both(near, far);
 }
 
