@@ -891,7 +891,8 @@ int tlsloop_tls_set_ciphers(struct tlsloop_tls *tls, const char *tls12_list, con
 
 /**
  * Sets the groups of the key exchange, the preferred first, as in "X25519:P-256". The default begins with
- * X25519MLKEM768, which a quantum computer does not break, where OpenSSL has it (3.5).
+ * X25519MLKEM768, which a quantum computer does not break, where OpenSSL has it (3.5). TLS 1.2 takes certificates only on a
+ * curve of this list (RFC 8422, 5.1.1); P-521 is not in the default.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for a group that this OpenSSL does not know; TLSLOOP_ESTATE if the policy is
  * in use.

@@ -22,13 +22,9 @@ const TLS12_CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-
 const TLS13_SUITES: &str = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384";
 
 /// The best key exchange that this OpenSSL knows comes first; the finite-field groups, which let a
-/// client burn the server's processor, are in none of them. P-521 is there for certificates, whose curve TLS 1.2 looks for in
-/// this list (RFC 8422 5.1.1). The first line that is accepted counts.
-const GROUPS: [&str; 3] = [
-    "*X25519MLKEM768/*X25519:P-256/P-384/P-521",
-    "X25519MLKEM768:X25519:P-256:P-384:P-521",
-    "X25519:P-256:P-384:P-521",
-];
+/// client burn the server's processor, are in none of them. The first line that is accepted counts.
+const GROUPS: [&str; 3] =
+    ["*X25519MLKEM768/*X25519:P-256/P-384", "X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"];
 
 /// RSA of 2048 bits and more, no SHA-1: SSL_CTX_set_security_level(3).
 const SECURITY_LEVEL: c_int = 2;
