@@ -1,5 +1,6 @@
 /* "Stopping": in the middle of everything, from everywhere, and waited for. */
 #define _GNU_SOURCE
+#include "dial.h"
 #include "fixture.h"
 #include "measure.h"
 #include "peer.h"
@@ -273,16 +274,18 @@ static void connections_that_begin_beside_the_stop(void)
 {
     int silent = tcp_listen(&silent_port);
     for (unsigned i = check_scaled(300); i > 0; i--) {
+        int ends[2];
         begun = 0;
-        struct fixture *f = stage_start((struct options){
-            .on.data = connect_until_refused, .config = { .mode = TLSLOOP_MODE_PLAIN, .workers = 2 } }, NULL);
+        struct fixture *f = stage_start((struct options){ .on.data = connect_until_refused, .config = {
+            .mode = TLSLOOP_MODE_PLAIN, .workers = 2, .listen_fd = TLSLOOP_NO_LISTENER } }, NULL);
         f->loose_descriptors = true; /* those that were accepted are ended behind it */
-        int fd = tcp_connect(f->port);
-        CHECK(tcp_send(fd, "x", 1));
+        dial_pair(ends); /* without a port, no stranger comes who is after another program's server */
+        CHECK_OK(tlsloop_server_adopt(f->server, ends[1], NULL, NULL));
+        CHECK(tcp_send(ends[0], "x", 1));
         EVENTUALLY(begun > 0);
         fixture_stop(f);
         CHECK_EQ(f->connects + f->handshakes_failed, begun + 1);
-        close(fd);
+        close(ends[0]);
     }
     close(silent);
 }
