@@ -138,22 +138,6 @@ fn a_list_serves_an_issuer_that_is_no_root() {
 }
 
 #[test]
-fn issuers_with_long_names_still_fit_into_a_handshake() {
-    let root = Issued::root("root");
-    let alice = root.issue(Wish::default());
-    let long = |i: usize| format!("{i:064}");
-    let more: Vec<u8> =
-        (0..230).flat_map(|i| root.issue(Wish { common_name: &long(i), ..Wish::default() }).cert_pem()).collect();
-    for version in VERSIONS {
-        let server = asking(&root, Verify::Required);
-        server.set_trust(&[root.cert_pem(), more.clone()].concat()).unwrap();
-        let client = showing(&root, &alice);
-        client.set_versions(version, version).unwrap();
-        talk(&server, &client, "a.example");
-    }
-}
-
-#[test]
 fn a_trust_of_many_issuers_still_fits_into_a_handshake() {
     let root = Issued::root("root");
     let alice = root.issue(Wish::default());
