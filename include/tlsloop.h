@@ -800,8 +800,8 @@ int tlsloop_tls_add_certificate_file(struct tlsloop_tls *tls, const char *chain_
 int tlsloop_tls_add_certificate(struct tlsloop_tls *tls, const void *chain, size_t chain_len, const void *key, size_t key_len);
 
 /**
- * Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.dev.test", and adds it. It lives in
- * memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
+ * Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.dev.test", and adds it. It
+ * lives in memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for what is neither a host name nor an address; TLSLOOP_ETLS;
  * TLSLOOP_ESTATE if the policy is in use.
@@ -1033,7 +1033,7 @@ int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsl
  * connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
  * itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
  * `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one,
- * and by others while that waits for an answer; an address needs none.
+ * and by others, eight in all, while that waits for an answer; an address needs none.
  *
  * `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
  * on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
@@ -1064,8 +1064,8 @@ int tlsloop_server_fd(const struct tlsloop_server *server);
  * Host-driven: one turn on the calling thread, in which callbacks run. Waits for work up to `timeout_ms` milliseconds; 0:
  * not at all; -1: until there is some. A signal is a turn without events.
  *
- * Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
- * for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
+ * Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback;
+ * TLSLOOP_ESTATE while another thread polls or waits, or for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
  */
 int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
 
@@ -1112,7 +1112,8 @@ int tlsloop_conn_close(tlsloop_conn conn);
 
 /**
  * Ends the connection at once with RST; queued bytes are dropped. on_disconnect comes from the loop, later, with
- * TLSLOOP_REASON_ABORTED. A forked child that holds a copy of the socket does not prevent the reset.
+ * TLSLOOP_REASON_ABORTED. A forked child that holds a copy of the socket does not prevent the reset. A unix socket knows no
+ * reset (unix(7)): its peer sees the end.
  *
  * Any thread, any callback. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if it has ended or was aborted before.
  */
@@ -1148,7 +1149,8 @@ int tlsloop_conn_set_idle_timeout(tlsloop_conn conn, unsigned int ms);
  * Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
  * later ones wait for TLS. Bytes that had arrived and were not handed over yet have to be the beginning of TLS; others end
  * the connection with TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS. Bytes behind the
- * command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+ * command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never
+ * on_handshake_failed.
  *
  * Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
  * ended or begun to.

@@ -76,7 +76,8 @@ pub extern "C" fn tlsloop_conn_close(conn: tlsloop_conn) -> c_int {
 }
 
 /// Ends the connection at once with RST; queued bytes are dropped. on_disconnect comes from the loop, later, with
-/// TLSLOOP_REASON_ABORTED. A forked child that holds a copy of the socket does not prevent the reset.
+/// TLSLOOP_REASON_ABORTED. A forked child that holds a copy of the socket does not prevent the reset. A unix socket knows no
+/// reset (unix(7)): its peer sees the end.
 ///
 /// Any thread, any callback. Returns TLSLOOP_OK, or TLSLOOP_ECLOSED if it has ended or was aborted before.
 #[unsafe(no_mangle)]
@@ -116,7 +117,8 @@ pub extern "C" fn tlsloop_conn_set_idle_timeout(conn: tlsloop_conn, ms: c_uint) 
 /// Only from a callback of this connection or a posted function. Sends that were accepted before leave first, in plain;
 /// later ones wait for TLS. Bytes that had arrived and were not handed over yet have to be the beginning of TLS; others end
 /// the connection with TLSLOOP_REASON_PROTOCOL, because they could pass for bytes that came through TLS. Bytes behind the
-/// command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never on_handshake_failed.
+/// command in the same on_data are the host's to refuse. If the handshake fails, on_disconnect tells it, never
+/// on_handshake_failed.
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_ESTATE elsewhere, in another mode, or the second time; TLSLOOP_ECLOSED if the connection has
 /// ended or begun to.

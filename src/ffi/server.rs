@@ -217,7 +217,7 @@ pub unsafe extern "C" fn tlsloop_server_adopt(
 /// connection's data from the start, `config->tls` says whom to trust and is frozen, the mode and the policy of the server
 /// itself do not matter. With TLSLOOP_MODE_STARTTLS, tlsloop_conn_start_tls() begins the handshake of a client.
 /// `config->io_timeout_ms` is not looked at. A name is looked up by a thread of the server's that begins with the first one,
-/// and by others while that waits for an answer; an address needs none.
+/// and by others, eight in all, while that waits for an answer; an address needs none.
 ///
 /// `config` and its texts are read during the call only. `*out` (may be NULL) is written before the first callback can run,
 /// on TLSLOOP_OK only. What is sent before on_connect leaves when the connection is up; to close it before gives
@@ -309,8 +309,8 @@ pub unsafe extern "C" fn tlsloop_server_fd(server: *const tlsloop_server) -> c_i
 /// Host-driven: one turn on the calling thread, in which callbacks run. Waits for work up to `timeout_ms` milliseconds; 0:
 /// not at all; -1: until there is some. A signal is a turn without events.
 ///
-/// Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback; TLSLOOP_ESTATE while another thread polls, or
-/// for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
+/// Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback;
+/// TLSLOOP_ESTATE while another thread polls or waits, or for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
 ///
 /// # Safety
 /// `server` is NULL or a server that was not stopped.

@@ -142,8 +142,8 @@ pub unsafe extern "C" fn tlsloop_tls_add_certificate(
     })
 }
 
-/// Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.dev.test", and adds it. It lives in
-/// memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
+/// Makes a certificate for `names`, host names and addresses as in "localhost,127.0.0.1,*.dev.test", and adds it. It
+/// lives in memory only, is valid for 30 days, and nobody vouches for it: for first runs and tests.
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or for what is neither a host name nor an address; TLSLOOP_ETLS;
 /// TLSLOOP_ESTATE if the policy is in use.

@@ -85,3 +85,21 @@ void child_ended_at_exit(struct child *child)
     CHECK_EQ(child_hear(child->socket), 1);
     child_wait(child);
 }
+
+pid_t child_that_holds(void)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(120);
+        for (;;) pause();
+    }
+    return child;
+}
+
+void child_let_go(pid_t child)
+{
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK(waitpid(child, NULL, 0) == child);
+}

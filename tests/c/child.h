@@ -30,4 +30,8 @@ void child_ended_well(struct child *child);
 void child_without_leak_check(int socket);
 void child_ended_at_exit(struct child *child);
 
+/* One that only holds a copy of every descriptor, for as long as the case wants. */
+pid_t child_that_holds(void);
+void child_let_go(pid_t child);
+
 #endif

@@ -1,5 +1,6 @@
 /* A forked child: "may only exec or exit: its calls answer ESTATE and touch nothing". */
 #define _GNU_SOURCE
+#include "child.h"
 #include "fixture.h"
 #include "peer.h"
 
@@ -124,25 +125,6 @@ static void l23_nothing_passes_to_another_program(void)
     fixture_stop(f);
 }
 
-/* A child that holds a copy of every descriptor, for as long as the case wants. */
-static pid_t fork_a_holder(void)
-{
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        alarm(120);
-        for (;;) pause();
-    }
-    return child;
-}
-
-static void let_go(pid_t child)
-{
-    CHECK(kill(child, SIGKILL) == 0);
-    CHECK(waitpid(child, NULL, 0) == child);
-}
-
 /* L04: "a forked child still holds a copy of a closed descriptor …: an abort resets although the copy
  * lives on" */
 static void l04_abort_although_a_child_holds_a_copy(void)
@@ -150,11 +132,11 @@ static void l04_abort_although_a_child_holds_a_copy(void)
     struct fixture *f = fixture_start((struct options){ 0 });
     struct peer p = peer_connect(f->port);
     CHECK(peer_echo(&p, "before"));
-    pid_t child = fork_a_holder();
+    pid_t child = child_that_holds();
     CHECK_OK(tlsloop_conn_abort(fixture_conn(f, 0)));
     CHECK_EQ(peer_until_end(&p, NULL), PEER_RESET);
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_ABORTED], 1);
-    let_go(child);
+    child_let_go(child);
     peer_close(&p);
     fixture_stop(f);
 }
@@ -165,7 +147,7 @@ static void l04_close_although_a_child_holds_a_copy(void)
     struct fixture *f = fixture_start((struct options){ 0 });
     struct peer p = peer_connect(f->port), other = peer_connect(f->port);
     CHECK(peer_echo(&p, "before") && peer_echo(&other, "before"));
-    pid_t child = fork_a_holder();
+    pid_t child = child_that_holds();
     CHECK_OK(tlsloop_conn_close(fixture_conn(f, 0)));
     CHECK_EQ(peer_until_end(&p, NULL), PEER_CLEAN);
     CHECK(peer_close_notify(&p));
@@ -179,7 +161,7 @@ static void l04_close_although_a_child_holds_a_copy(void)
         peer_leave(&next);
     }
     EVENTUALLY_EQ(f->disconnects, 21);
-    let_go(child);
+    child_let_go(child);
     peer_close(&p);
     peer_leave(&other);
     EVENTUALLY_EQ(f->disconnects, 22);
@@ -195,7 +177,7 @@ static void l04_the_end_although_a_child_holds_a_copy(void)
     char byte;
     CHECK(peer_echo(&polite, "before") && peer_echo(&rude, "before"));
     EVENTUALLY_EQ(fixture_stats(f).accepted, 3);
-    pid_t child = fork_a_holder();
+    pid_t child = child_that_holds();
     CHECK(peer_close_notify(&polite));
     tcp_fin(polite.fd);
     tcp_fin(rude.fd);
@@ -204,7 +186,7 @@ static void l04_the_end_although_a_child_holds_a_copy(void)
     CHECK_EQ(tcp_until_end(rude.fd), PEER_FIN);
     CHECK_EQ(tcp_recv(silent, &byte, 1), PEER_FIN);
     EVENTUALLY_EQ(f->disconnects, 2);
-    let_go(child);
+    child_let_go(child);
     peer_close(&polite);
     peer_close(&rude);
     close(silent);

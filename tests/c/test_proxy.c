@@ -32,6 +32,8 @@ static void check_names(tlsloop_conn conn, const char *peer, const char *balance
     CHECK_OK(tlsloop_conn_info(conn, &info));
     CHECK_STR(info.peer, peer);
     CHECK_STR(info.balancer, balancer);
+    CHECK_EQ(info.peer_pid, -1); /* of a unix socket's peer only, which no balancer's header makes of this one */
+    CHECK_EQ(info.peer_uid, -1);
 }
 
 /* Sends the header in two pieces and checks that the rest is served as if it were not there. `client`

@@ -7,13 +7,11 @@
 #include "peer.h"
 #include "stage.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[150], address[160];
@@ -316,16 +314,10 @@ static void l04_abort_although_a_child_holds_a_copy(void)
     struct fixture *f = at_path((struct options){ .config.mode = TLSLOOP_MODE_PLAIN });
     int fd = dial_unix(path);
     tlsloop_conn conn = fixture_conn(f, 0);
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        alarm(120);
-        for (;;) pause();
-    }
+    pid_t child = child_that_holds();
     CHECK_OK(tlsloop_conn_abort(conn));
     CHECK_EQ(tcp_until_end(fd), PEER_FIN);
-    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+    child_let_go(child);
     CHECK_EQ(stage_ended(f, 0).reason, TLSLOOP_REASON_ABORTED);
     close(fd);
     fixture_stop(f);
