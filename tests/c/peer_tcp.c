@@ -28,7 +28,8 @@ void tcp_limits(int fd)
     CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0);
 }
 
-static int connect_socket(int port, int bytes)
+/* A connection is one from the moment at which the server has it; it may be reset before connect() returns. */
+static int connect_socket(int port, int bytes, bool may_be_reset)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
@@ -39,7 +40,7 @@ static int connect_socket(int port, int bytes)
     do {
         answer = connect(fd, (struct sockaddr *)&address, sizeof address);
     } while (answer != 0 && errno == EINTR);
-    if (answer == 0) {
+    if (answer == 0 || (may_be_reset && errno == ECONNRESET)) {
         tcp_limits(fd);
         return fd;
     }
@@ -51,12 +52,12 @@ static int connect_socket(int port, int bytes)
 
 int tcp_try_connect(int port)
 {
-    return connect_socket(port, 0);
+    return connect_socket(port, 0, false);
 }
 
 int tcp_connect_small(int port, int bytes)
 {
-    int fd = connect_socket(port, bytes);
+    int fd = connect_socket(port, bytes, true);
     if (fd < 0) check_failed(__FILE__, __LINE__, "connect: %s", strerror(errno));
     return fd;
 }
