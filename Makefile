@@ -42,8 +42,8 @@ package-check: setup-package  ## try what "make package" made in a fresh Debian 
 test: setup-test              ## run every test, in Rust and in C
 	bash scripts/test.sh
 
-test-full: setup-full         ## the same on a vendored OpenSSL and on AWS-LC, repeated, and with the oldest Rust; slow
-	bash scripts/test_full.sh
+test-full: setup-full         ## all that takes longer: other TLS libraries, repetitions, model, soak, storm, fuzzers, packages
+	bash scripts/test_full.sh '$(PART)'
 
 tsan: setup-test              ## run the busiest C programs under ThreadSanitizer; a part of the tests
 	bash scripts/tsan.sh

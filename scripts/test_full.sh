@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # What takes too long for every push: all tests on a vendored OpenSSL and on AWS-LC, the C programs many times over, the
-# oldest Rust that Cargo.toml promises, programs and libraries of different releases, the fuzzers, cargo-c, and the packages
-# in a fresh Debian.
+# model, soak and storm in their full length, the fuzzers, the oldest Rust that Cargo.toml promises, programs and libraries
+# of different releases, cargo-c, and the packages in a fresh Debian.
 #
-#   scripts/test_full.sh            REPEAT=n: how often CTest runs (5); FUZZ=n: seconds for each fuzzer (600)
+#   scripts/test_full.sh [PATTERN]  only the parts whose name matches the regular expression;
+#                                   REPEAT=n: how often CTest runs (5); FUZZ=n: seconds for each fuzzer (600)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
 source scripts/common.sh
 
+wanted=${1:-.}
 failed=()
+seen=0
 part() { # name, command
   local name=$1
   shift
+  [[ $name =~ $wanted ]] || return 0
+  seen=$((seen + 1))
   section "$name"
   "$@" || failed+=("$name")
 }
@@ -42,6 +47,9 @@ part "The system's OpenSSL, CTest ${REPEAT:-5} times" bash scripts/test.sh --rep
 part 'A vendored OpenSSL' bash scripts/test.sh --features vendored
 part 'AWS-LC' bash scripts/test.sh --features aws-lc
 part 'Every C program under ThreadSanitizer' unless_left_out scripts/tsan.sh --all
+part 'Model' make --no-print-directory model
+part 'Soak' make --no-print-directory soak
+part 'Storm' make --no-print-directory storm
 part 'Fuzzers' unless_left_out scripts/fuzz.sh "${FUZZ:-600}"
 part 'The oldest Rust' check_oldest_rust
 part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
@@ -55,4 +63,8 @@ if [[ ${#failed[@]} -gt 0 ]]; then
   printf 'FAILED: %s\n' "${failed[@]}"
   exit 1
 fi
-say 'Everything passed.'
+if [[ $seen -eq 0 ]]; then
+  echo "scripts/test_full.sh: no part is called $wanted" >&2
+  exit 2
+fi
+say "All parts that ran passed: $seen."
