@@ -547,7 +547,8 @@ typedef struct tlsloop_stats {
      */
     uint64_t handshakes;
     /**
-     * Connections that failed before `on_connect`.
+     * Connections that failed before `on_connect`, one for each `on_handshake_failed`. One that sent a wrong PROXY header
+     * counts in `refused_proxy` as well; one that was handed in and is above `max_connections_per_ip`, in `refused_per_ip`.
      */
     uint64_t handshakes_failed;
     /**

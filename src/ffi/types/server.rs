@@ -153,7 +153,8 @@ pub struct tlsloop_stats {
     pub refused_proxy: u64,
     /// TLS handshakes that were completed.
     pub handshakes: u64,
-    /// Connections that failed before `on_connect`.
+    /// Connections that failed before `on_connect`, one for each `on_handshake_failed`. One that sent a wrong PROXY header
+    /// counts in `refused_proxy` as well; one that was handed in and is above `max_connections_per_ip`, in `refused_per_ip`.
     pub handshakes_failed: u64,
     /// Completed handshakes that resumed an earlier session.
     pub handshakes_resumed: u64,
