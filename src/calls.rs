@@ -3,6 +3,7 @@
 //! On the connection's own worker a call reaches the connection itself, without a lock. From elsewhere it leaves its
 //! request in the connection's cell and tells the worker.
 
+use std::collections::TryReserveError;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::Id;
 use crate::inbox::Note;
 use crate::info::Facts;
-use crate::queue::Mark;
+use crate::queue::{CHUNK, Mark};
 use crate::registry::{self, Lane};
 use crate::sync::atomic::Ordering;
 use crate::sys::socket;
@@ -38,20 +39,48 @@ fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     contain::fault("calls: send");
     let (lane, cell) = registry::find(id)?;
     let high_water = lane.with_inbox(|inbox| inbox.high_water).ok_or_else(Error::closed)?;
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let is_long = len > CHUNK;
+    let mut piece = Vec::new();
+    if is_long {
+        // Before the lock is taken, because the worker may wait for that.
+        copy(parts, len, &mut piece)?;
+    }
     let mut state = cell.lock(id.generation())?;
-    let len = parts.iter().map(|part| part.len()).sum();
-    let mut bytes = Vec::new();
-    let room = state.left.as_mut().map_or(&mut bytes, |left| &mut left.bytes);
-    room.try_reserve(len).map_err(|error| Error::new(Code::NoMemory, format!("the send queue: {error}")))?;
+    let last = state.left.as_mut().and_then(|left| left.bytes.last_mut());
+    let last = last.filter(|last| !is_long && last.len() <= CHUNK);
+    let is_own = last.is_none();
+    let room = last.unwrap_or(&mut piece);
+    if !is_long {
+        room.try_reserve(len).map_err(no_room)?;
+    }
     cell.gauge.accept(len, high_water, true).map_err(refused)?;
-    parts.iter().for_each(|part| room.extend_from_slice(part));
+    if !is_long {
+        copy(parts, len, room)?;
+    }
+    if !is_own {
+        return Ok(());
+    }
     // Only now is there something that the worker has to be told of.
-    if state.left.is_none() {
-        state.left = Some(Box::new(Left { bytes, asks: Vec::new() }));
-        drop(state);
-        lane.with_inbox(|inbox| inbox.push(Note::Left(id)));
+    match &mut state.left {
+        Some(left) => left.bytes.push(piece),
+        None => {
+            state.left = Some(Box::new(Left { bytes: vec![piece], asks: Vec::new() }));
+            drop(state);
+            lane.with_inbox(|inbox| inbox.push(Note::Left(id)));
+        }
     }
     Ok(())
+}
+
+fn copy(parts: &[&[u8]], len: usize, to: &mut Vec<u8>) -> Result<()> {
+    to.try_reserve(len).map_err(no_room)?;
+    parts.iter().for_each(|part| to.extend_from_slice(part));
+    Ok(())
+}
+
+fn no_room(error: TryReserveError) -> Error {
+    Error::new(Code::NoMemory, format!("the send queue: {error}"))
 }
 
 /// Asks something of a connection; `mark` is how far that ends it, if it does.

@@ -37,7 +37,7 @@ pub(crate) enum Ask {
 /// What other threads have left for the worker, in order: first the bytes, then the rest.
 #[derive(Default)]
 pub(crate) struct Left {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<Vec<u8>>,
     pub(crate) asks: Vec<Ask>,
 }
 

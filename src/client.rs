@@ -136,9 +136,15 @@ impl Client {
                 Inbound::Ended(End::Truncated) => return Err(truncated()),
                 Inbound::Failed(error) => return Err(error.clone()),
             }
-            if self.link.has_news() {
+            let is_late = deadline.has_passed();
+            let in_time = if self.link.has_news() {
                 self.fill(KEPT);
-            } else if !self.wait(&mut deadline, true)? {
+                // However much comes that is not data: the time passes.
+                !is_late || self.kept.len() > 0 || !matches!(self.inbound, Inbound::Open)
+            } else {
+                self.wait(&mut deadline, true).inspect_err(|error| self.inbound = Inbound::Failed(error.clone()))?
+            };
+            if !in_time {
                 let ms = self.io_timeout.unwrap_or_default();
                 return Err(Error::new(Code::TimedOut, format!("nothing came from {} for {ms} ms", self.label)));
             }

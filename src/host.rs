@@ -42,6 +42,11 @@ impl Drop for Logging {
     }
 }
 
+/// Whether the host's log is being written to on this thread.
+pub(crate) fn is_logging() -> bool {
+    LOGGING.get()
+}
+
 /// Whether the host is being called on this thread.
 pub(crate) fn is_called() -> bool {
     CALLED.get() > 0

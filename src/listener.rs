@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::error::{Code, Error, Result};
 use crate::slab::Key;
 use crate::sys::epoll::{Epoll, Interest};
-use crate::sys::socket;
+use crate::sys::{lock, socket};
 
 /// Where connections come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ fn listen(address: Option<&str>, port: u16, backlog: i32) -> Result<OwnedFd> {
 
 /// Listens at a path. The file of a server that is gone, which nobody listens behind, is replaced.
 fn listen_at_path(path: &Path, backlog: i32) -> io::Result<OwnedFd> {
+    // Of several that begin at once, one at a time: bind(2) makes the file, but only listen(2) puts somebody behind it, and
+    // until then it looks like one that is left over.
+    let _turn = path.parent().and_then(lock::take);
     match socket::listen_unix(path, backlog) {
         Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) && is_stale(path) => {
             fs::remove_file(path)?;
@@ -101,10 +104,10 @@ impl Drop for SocketFile {
 const ABOVE_SELECT: RawFd = 1024;
 
 /// A duplicate of a connection's descriptor that leaves the low numbers to the host; `None` if the process may have none
-/// that high, and then `select` is no concern either.
+/// that high, or no more of them: then a low one is better than none.
 pub(crate) fn above_select(fd: RawFd) -> io::Result<Option<OwnedFd>> {
     match socket::with_raw(fd, |fd| socket::duplicate(fd, ABOVE_SELECT)) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMFILE)) => Ok(None),
         moved => moved.map(Some),
     }
 }
@@ -203,9 +206,10 @@ pub(crate) struct Door {
 
 impl Door {
     /// Begins to watch.
-    pub(crate) fn open(listener: Arc<OwnedFd>, epoll: &Epoll, key: Key) -> io::Result<Door> {
-        let reserve = Some(socket::duplicate(listener.as_fd(), 0)?);
-        epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared)?;
+    pub(crate) fn open(listener: Arc<OwnedFd>, epoll: &Epoll, key: Key) -> Result<Door> {
+        let told = |call: &'static str| move |error: io::Error| Error::system(call, &error);
+        let reserve = Some(socket::duplicate(listener.as_fd(), 0).map_err(told("fcntl"))?);
+        epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared).map_err(told("epoll_ctl"))?;
         let is_odd = !socket::is_ordinary(listener.as_fd());
         let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
         Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, is_odd })
@@ -273,13 +277,16 @@ impl Door {
         !std::mem::replace(&mut self.exhausted, true)
     }
 
-    /// Somebody was taken in.
+    /// Somebody was taken in. The reserve may have gone to another thread while there was none to be had.
     pub(crate) fn recover(&mut self) {
         self.exhausted = false;
+        if self.reserve.is_none() {
+            self.reserve = socket::duplicate(self.listener.as_fd(), 0).ok();
+        }
     }
 
     /// Takes the next who waits.
-    pub(crate) fn next(&mut self) -> Visitor {
+    pub(crate) fn next(&mut self, draining: bool) -> Visitor {
         match socket::accept(self.listener.as_fd()) {
             Ok((fd, peer)) => {
                 if self.is_odd {
@@ -291,6 +298,10 @@ impl Door {
                 Some(libc::EAGAIN) => {
                     (self.knocked, self.share) = (false, 1);
                     Visitor::Nobody
+                }
+                // Another process may hold the socket, too, and have what it takes.
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if draining => {
+                    Visitor::Rest(self.exhaust(), error)
                 }
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),
                 // The one who waited left, or its network failed (accept(2), error handling).

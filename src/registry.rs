@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use crate::cell::Cell;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::id::{Id, MAX_SLOTS, MAX_WORKERS};
 use crate::inbox::Inbox;
 use crate::slab::{Key, Names};
@@ -40,7 +40,7 @@ pub(crate) fn claim(inbox: Arc<Inbox>) -> Result<&'static Lane> {
     let number = match free.numbers.pop() {
         Some(number) => number,
         None if free.made == MAX_WORKERS => {
-            return Err(Error::new(Code::NoMemory, format!("workers: the process has {MAX_WORKERS} already")));
+            return Err(Error::state(format!("workers: the process has {MAX_WORKERS} already")));
         }
         None => {
             free.made += 1;

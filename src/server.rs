@@ -155,10 +155,8 @@ impl Server {
         let inbox = |_| Inbox::new(config.high_water).map(Arc::new);
         let inboxes: std::io::Result<Vec<Arc<Inbox>>> = (0..count).map(inbox).collect();
         let inboxes = inboxes.map_err(|error| Error::system("eventfd", &error))?;
-        // A port that is taken, say, must not freeze the policy: the host may give it another certificate.
-        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
         let terms = terms(config, &*host);
-        let service = Arc::new(Service::new(terms, host, context, listener, inboxes));
+        let service = Arc::new(Service::new(terms, host, listener, inboxes));
         let workers: Result<Vec<Worker>> = (0..count).map(|n| Worker::new(n, service.clone())).collect();
         Server::assemble(config, service, workers?, address, file)
     }
@@ -191,6 +189,9 @@ impl Server {
         };
         server.busy.iter().try_for_each(|busy| exit::watch(busy.clone()))?;
         server.employ(config, workers)?;
+        // What fails before, a port that is taken, say, must not freeze the policy: the host may change it and try again.
+        let context = config.policy.as_ref().map(|policy| policy.server_context()).transpose()?;
+        *server.service.context.lock() = context;
         let listener = server.service.listener.lock().clone();
         if let (Listen::Socket(fd), Some(listener)) = (&config.listen, listener) {
             listener::take_over(*fd, listener.as_fd())?;
@@ -233,23 +234,31 @@ impl Server {
         if self.service.stage() < Stage::Draining {
             self.tell_drain();
         }
+        self.leave_path();
         self.service.advance(Stage::Draining);
+    }
+
+    /// Takes the file of a unix socket away, while somebody still listens behind it: without, another server may take it for
+    /// one that is left over, put its own into its place, and lose that to us.
+    fn leave_path(&self) {
+        drop(self.socket_file.lock().take());
     }
 
     /// Begins the end: connections have `grace` to end in good order. On success the caller drops the server, which waits
     /// for the rest; on failure it goes on.
     pub fn stop(&self, grace: Duration) -> Result<()> {
+        // A worker that is held would be waited for in vain.
+        exit::check()?;
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_stop was called in a callback"));
         }
-        // A worker that is held would be waited for in vain.
-        exit::check()?;
         let is_polled = matches!(&self.crew, Crew::HostDriven(worker) if worker.is_locked());
         if is_polled || self.waiting.load(Ordering::SeqCst) > 0 {
             let why = "tlsloop_server_stop: another thread is in tlsloop_server_wait or tlsloop_server_poll";
             return Err(Error::state(why));
         }
         self.tell_stop(grace);
+        self.leave_path();
         self.service.stop_by(Instant::now() + grace.min(LONGEST));
         Ok(())
     }
@@ -292,6 +301,7 @@ impl Drop for Server {
         let has_begun = self.service.stop_deadline().is_some();
         if !has_begun {
             // The gate stays shut, and the threads end without a turn.
+            self.leave_path();
             self.gate.set(false);
             self.service.stop_by(Instant::now());
         }
@@ -306,7 +316,6 @@ impl Drop for Server {
         // What OpenSSL has a part in goes while that may be used.
         let _visit = exit::visit();
         drop(self.service.context.lock().take());
-        drop(self.socket_file.get_mut().take());
         if has_begun {
             self.tell_end();
         }

@@ -60,7 +60,7 @@ pub(crate) struct Service {
     max_handshakes: usize,
     /// 0: none.
     max_per_ip: usize,
-    /// The context for new handshakes.
+    /// The context for new handshakes; none in plain mode, and before a start has succeeded.
     pub(crate) context: Mutex<Option<Arc<ServerContext>>>,
     /// The listening socket; workers keep a reference while they accept.
     pub(crate) listener: Mutex<Option<Arc<OwnedFd>>>,
@@ -111,7 +111,6 @@ impl Service {
     pub(crate) fn new(
         terms: Terms,
         host: Box<dyn Host>,
-        context: Option<Arc<ServerContext>>,
         listener: Option<OwnedFd>,
         inboxes: Vec<Arc<Inbox>>,
     ) -> Service {
@@ -126,7 +125,7 @@ impl Service {
             max_connections: terms.max_connections,
             max_handshakes: terms.max_handshakes,
             max_per_ip: terms.max_per_ip,
-            context: Mutex::new(context),
+            context: Mutex::new(None),
             listener: Mutex::new(listener.map(Arc::new)),
             inboxes,
             stage: AtomicU8::new(Stage::Running as u8),
@@ -202,7 +201,7 @@ impl Service {
 
     /// Leaves a line to a worker: the caller may hold a lock of the host's that its log takes too.
     pub(crate) fn log_by_worker(&self, level: Level, line: impl FnOnce() -> Line) {
-        if level > self.log_level.max(self.terminal_level.unwrap_or(self.log_level)) {
+        if level > self.log_level.max(self.terminal_level.unwrap_or(self.log_level)) || host::is_logging() {
             return;
         }
         self.lines.lock().push((level, line()));
@@ -228,6 +227,11 @@ impl Service {
         let before = self.connections.fetch_add(1, Ordering::AcqRel);
         let seat = Seat { service: self, counts: true, ip: None };
         if self.max_connections != 0 && before >= self.max_connections { Err(Refused::Limit) } else { Ok(seat) }
+    }
+
+    /// Whether there are as many connections as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.max_connections != 0 && self.connections.load(Ordering::Acquire) >= self.max_connections
     }
 
     /// The seat that a connection has which was taken in without an address to count for.

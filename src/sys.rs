@@ -3,6 +3,7 @@
 
 pub(crate) mod epoll;
 pub(crate) mod fork;
+pub(crate) mod lock;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod probe;
@@ -12,6 +13,21 @@ pub(crate) mod thread;
 pub(crate) mod wake;
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Takes a new descriptor, on a number above those of standard input, output and error: where the host has closed these,
+/// others may still write to them, and it would reach a peer.
+///
+/// # Safety
+/// `fd` is open, and ours alone.
+unsafe fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: as promised by the caller.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if fd.as_raw_fd() > libc::STDERR_FILENO {
+        return fd;
+    }
+    socket::duplicate(fd.as_fd(), 0).unwrap_or(fd)
+}
 
 /// Turns the `-1` of a system call into errno's error, in the expression that makes the call.
 fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {

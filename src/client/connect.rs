@@ -145,7 +145,7 @@ impl Client {
                 (Step::Done(()), None) => self.wait_for_the_handshake(deadline, false)?,
                 // What the server itself says counts before that it left.
                 (Step::Failed(failure), _) => return Err(failure.error().clone()),
-                (Step::WantRead | Step::WantWrite, _) if self.link.has_more() => {}
+                (Step::WantRead | Step::WantWrite, _) if self.link.has_more() && !deadline.has_passed() => {}
                 (_, Some(error)) => return Err(Error::new(Code::System, error.to_string())),
                 (Step::WantRead | Step::WantWrite, None) => self.wait_for_the_handshake(deadline, true)?,
                 (Step::End(_), None) => {

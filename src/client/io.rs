@@ -99,9 +99,11 @@ impl Client {
     pub(super) fn wait_to_write(&mut self, deadline: &mut Deadline, most: usize) -> Result<()> {
         let can_take = matches!(self.inbound, Inbound::Open) && self.kept.room(most).is_some();
         let in_time = if can_take && self.link.has_news() {
+            let is_late = deadline.has_passed();
             self.fill(most);
             // However much comes: the time passes, and there may be room for ours.
-            self.wait(&mut Deadline::after(Some(0)), false)? || !deadline.has_passed()
+            self.wait(&mut Deadline::after(Some(0)), false)?;
+            !is_late
         } else {
             self.wait(deadline, can_take)?
         };
@@ -125,7 +127,8 @@ impl Client {
     pub(super) fn wait(&mut self, deadline: &mut Deadline, read: bool) -> Result<bool> {
         let write = self.link.is_blocked() && !self.is_cut_off;
         let read = read && !self.link.is_choked();
-        let ready = deadline.wait(self.link.fd(), read, write).map_err(|error| Error::system("poll", &error))?;
+        let ready = deadline.wait(self.link.fd(), read, write);
+        let ready = ready.map_err(|error| Error::system(format!("{}: poll", self.label), &error))?;
         let Some(ready) = ready else { return Ok(false) };
         if ready.readable && read {
             self.link.readable();
@@ -143,7 +146,12 @@ impl Client {
         if self.link.send_error().is_some() {
             self.link.readable();
             let most = self.kept.len() + super::KEPT;
-            while matches!(self.inbound, Inbound::Open) && self.link.has_news() && self.kept.room(most).is_some() {
+            let deadline = Deadline::after(Some(super::GOODBYE));
+            while matches!(self.inbound, Inbound::Open)
+                && self.link.has_news()
+                && self.kept.room(most).is_some()
+                && !deadline.has_passed()
+            {
                 self.fill(most);
             }
         }

@@ -95,7 +95,11 @@ impl Conn {
 
     fn give_up_sending(&mut self) {
         let stopped = matches!(self.verdict.as_deref(), Some(Verdict { reason: Reason::Stopped, .. }));
-        let why = "the peer did not read what was sent to it within the time";
+        let why = if self.stream.is_in_message() && !self.link.is_blocked() {
+            "the peer sent half a message of TLS, and within the time no more of it"
+        } else {
+            "the peer did not read what was sent to it within the time"
+        };
         let reason = if stopped { Reason::Stopped } else { Reason::SendTimeout };
         self.abort(Verdict::new(reason, Code::TimedOut, why));
     }

@@ -4,7 +4,7 @@ use super::dial::Dial;
 use super::{Conn, News, Outbound, Phase, Tools, Verdict};
 use crate::address::Address;
 use crate::contain;
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::host::Reason;
 use crate::info::{Facts, TlsFacts};
 use crate::proxy::{Progress, Reader};
@@ -38,18 +38,40 @@ const HEADER: usize = 5;
 /// The longest record in the clear (RFC 8446, 5.1).
 const LONGEST: usize = 1 << 14;
 
+/// The longest ClientHello that is read. It may offer a ticket, and that hold a certificate. OpenSSL would take up to 130 KB,
+/// and makes room for what is claimed before it has come.
+const LONGEST_HELLO: usize = 48 * 1024;
+
 /// How many bytes have to be there before OpenSSL is asked what it makes of them: all of the first record, if it is one of a
-/// handshake. A peer that sends it slowly then holds those bytes, and not the 70 KB that OpenSSL would take to wait for them.
-/// What is nothing of the kind is for OpenSSL to refuse.
+/// handshake, and the length of the message. A peer that sends it slowly then holds those bytes, and not the 70 KB that OpenSSL
+/// would take to wait for them. What is nothing of the kind is for OpenSSL to refuse.
 fn enough(first: &[u8]) -> usize {
     match first {
         [22, _, _, high, low, ..] => {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
-            if length <= LONGEST { HEADER + length } else { HEADER }
+            if length <= LONGEST { (HEADER + length).max(claim(first).unwrap_or_else(|need| need)) } else { HEADER }
         }
         [22, ..] => HEADER,
         _ => 1,
     }
+}
+
+/// What a ClientHello says of its own length (RFC 8446, 4), which may stand in several records; 0 if it is none. The error is
+/// how many bytes that takes.
+fn claim(first: &[u8]) -> std::result::Result<usize, usize> {
+    let (mut at, mut message) = (0, Vec::with_capacity(4));
+    while message.len() < 4 {
+        let header = first.get(at..at + HEADER).ok_or(at + HEADER)?;
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        if header[0] != 22 || length == 0 {
+            return Ok(0);
+        }
+        let wanted = at + HEADER + length.min(4 - message.len());
+        message.extend_from_slice(first.get(at + HEADER..wanted).ok_or(wanted)?);
+        at += HEADER + length;
+    }
+    let is_hello = message[0] == 1;
+    Ok(if is_hello { u32::from_be_bytes([0, message[1], message[2], message[3]]) as usize } else { 0 })
 }
 
 /// What the first bytes of a connection are.
@@ -179,8 +201,14 @@ impl Conn {
                 whole => break whole.is_some(),
             }
         };
+        let claimed = wire.unused().and_then(|first| claim(first).ok()).unwrap_or(0);
         let is_silent = wire.is_empty();
         drop(wire);
+        if claimed > LONGEST_HELLO {
+            let why = format!("the ClientHello is to have {claimed} bytes, and no more than {LONGEST_HELLO} are read");
+            self.fail(&Failure::Protocol(Error::new(Code::Tls, why)));
+            return News::Nothing;
+        }
         if is_whole || (!is_silent && self.link.has_ended()) {
             return News::Hello;
         }
@@ -320,8 +348,23 @@ mod tests {
     }
 
     #[test]
+    fn the_length_of_a_hello_is_found_in_one_record_or_several() {
+        let cases: [(&[u8], std::result::Result<usize, usize>); 6] = [
+            (&[22, 3, 1, 2, 0, 1, 2, 1, 36], Ok(131_364)),
+            (&[22, 3, 1, 0, 1, 1, 22, 3, 1, 0, 3, 0, 2, 0], Ok(512)),
+            (&[22, 3, 1, 0, 1, 1, 22, 3, 1, 0, 3, 0, 2], Err(14)),
+            (&[22, 3, 1, 0, 1, 1, 22, 3], Err(11)),
+            (&[22, 3, 1, 2, 0, 2, 2, 1, 36], Ok(0)),
+            (b"GET / HTTP/1.1", Ok(0)),
+        ];
+        for (first, expected) in cases {
+            assert_eq!(claim(first), expected, "{first:?}");
+        }
+    }
+
+    #[test]
     fn the_first_record_is_awaited_whole_if_it_can_be_one_of_a_handshake() {
-        let cases: [(&[u8], usize); 8] = [
+        let cases: [(&[u8], usize); 10] = [
             (&[], 1),
             (b"GET / HTTP/1.1", 1),
             (&[21, 3, 1, 0, 2], 1),
@@ -330,6 +373,8 @@ mod tests {
             (&[22, 3, 1, 2, 0], 517),
             (&[22, 3, 1, 64, 0, 1], 16389),
             (&[22, 3, 1, 64, 1, 1], 5),
+            (&[22, 3, 1, 0, 1, 1], 11),
+            (&[22, 3, 1, 0, 1, 1, 22, 3, 1, 0, 2], 13),
         ];
         for (first, wanted) in cases {
             assert_eq!(enough(first), wanted, "{first:?}");

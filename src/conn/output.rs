@@ -15,7 +15,9 @@ impl Conn {
         contain::fault("conn: send");
         let len = parts.iter().map(|part| part.len()).sum();
         self.cell.gauge.accept(len, tools.limits.high_water, false).map_err(refused)?;
-        self.begin_progress(tools.now);
+        if len > 0 {
+            self.begin_progress(tools.now);
+        }
         if let Err(error) = self.queue.push(parts, tools.pool) {
             self.cell.gauge.take_back(len);
             return Err(Error::new(Code::NoMemory, format!("the send queue: {error}")));

@@ -10,6 +10,7 @@ use crate::contain;
 use crate::error::{Code, Result};
 use crate::exit;
 use crate::sys::fork;
+use crate::sys::thread::Uncancelled;
 
 /// For exports that answer TLSLOOP_OK or a code.
 pub(crate) fn guard(export: &str, body: impl FnOnce() -> Result<()>) -> c_int {
@@ -54,6 +55,7 @@ pub(crate) fn visiting<T>(body: impl FnOnce() -> Result<T>) -> impl FnOnce() -> 
 }
 
 fn call<T>(export: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Code> {
+    let _whole = Uncancelled::begin();
     if fork::is_child() {
         set_last_error("this process was forked under a running server: it may only exec or exit");
         return Err(Code::State);

@@ -5,6 +5,7 @@
 //! call returns. The lifetimes handed out are the caller's to keep within that call.
 
 use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -140,11 +141,17 @@ pub(crate) unsafe fn host_paths<'a>(name: &str, ptr: *const *const c_char, n: us
 pub(crate) unsafe fn host_slices<'a>(name: &str, ptr: *const tlsloop_slice, n: usize) -> Result<Vec<&'a [u8]>> {
     // SAFETY: as this function.
     let parts = unsafe { host_array(name, ptr, n)? };
-    let slices = parts.iter().enumerate().map(|(i, part)| {
+    let mut slices = Vec::with_capacity(n);
+    let mut sum = Some(0_usize);
+    for (i, part) in parts.iter().enumerate() {
         // SAFETY: as this function.
-        unsafe { host_bytes(&format!("{name}[{i}]"), part.data, part.len) }
-    });
-    slices.collect()
+        slices.push(unsafe { host_array(format_args!("{name}[{i}]"), part.data.cast::<u8>(), part.len)? });
+        sum = sum.and_then(|sum| sum.checked_add(part.len)).filter(|sum| isize::try_from(*sum).is_ok());
+    }
+    match sum {
+        Some(_) => Ok(slices),
+        None => Err(Error::invalid(format!("{name}: the lengths have a sum that nothing can have"))),
+    }
 }
 
 /// A struct that the host filled; what it does not have yet counts as 0, and what this release does
@@ -208,7 +215,7 @@ pub(crate) fn zeroed<T: HostStruct>() -> T {
 
 /// # Safety
 /// `ptr` is NULL or points to `n` values that nobody changes during the call.
-unsafe fn host_array<'a, T>(name: &str, ptr: *const T, n: usize) -> Result<&'a [T]> {
+unsafe fn host_array<'a, T>(name: impl Display, ptr: *const T, n: usize) -> Result<&'a [T]> {
     if check_array(name, ptr, n)? {
         return Ok(&[]);
     }
@@ -218,7 +225,7 @@ unsafe fn host_array<'a, T>(name: &str, ptr: *const T, n: usize) -> Result<&'a [
 }
 
 /// Whether the array is empty, in which case its pointer may be anything.
-fn check_array<T>(name: &str, ptr: *const T, n: usize) -> Result<bool> {
+fn check_array<T>(name: impl Display, ptr: *const T, n: usize) -> Result<bool> {
     if n == 0 {
         return Ok(true);
     }
@@ -232,7 +239,7 @@ fn check_array<T>(name: &str, ptr: *const T, n: usize) -> Result<bool> {
     Ok(false)
 }
 
-fn present<T>(name: &str, ptr: *const T) -> Result<()> {
+fn present<T>(name: impl Display, ptr: *const T) -> Result<()> {
     if ptr.is_null() {
         return Err(missing(name));
     }
@@ -242,7 +249,7 @@ fn present<T>(name: &str, ptr: *const T) -> Result<()> {
     Ok(())
 }
 
-fn missing(name: &str) -> Error {
+fn missing(name: impl Display) -> Error {
     Error::invalid(format!("{name} is NULL"))
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::id::Id;
 use crate::inbox::{Guest, Inbox, Newcomer, Note};
 use crate::info::Facts;
@@ -50,7 +50,7 @@ impl Server {
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.service.inboxes.len();
         let inbox = &self.service.inboxes[number];
         let guest = inbox.admit().filter(|_| self.service.stage() < Stage::Stopping);
-        Ok((inbox, guest.ok_or_else(Error::closed)?))
+        Ok((inbox, guest.ok_or_else(|| Error::new(Code::Closed, "the server is stopping"))?))
     }
 
     /// A seat within the limits; behind a balancer, it is not known yet for which address.

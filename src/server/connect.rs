@@ -21,12 +21,13 @@ impl Server {
     /// has it. A name is looked up by the server's resolver, whose thread begins with the first one.
     pub fn connect(&self, config: &Config, data: usize, tell: impl FnOnce(Id)) -> Result<()> {
         let place = Place::read(&config.host, config.port)?;
-        let target = Arc::new(Target::of(config)?);
         let worker = self.enter()?;
         if let Place::Named(..) = place {
             self.resolver.begin()?;
         }
         let seat = self.service.admit().map_err(|_| Error::state("the limit of connections is reached"))?;
+        // What fails before must not freeze the policy.
+        let target = Arc::new(Target::of(config)?);
         self.send_out(worker, target, place, config.connect_timeout, data, tell)?;
         seat.keep();
         Ok(())

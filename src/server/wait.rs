@@ -12,10 +12,10 @@ use crate::worker::{Timeout, Worker};
 impl Server {
     /// Waits until a stop is requested; host-driven it polls until then.
     pub fn wait(&self) -> Result<()> {
+        exit::check()?;
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_wait was called in a callback"));
         }
-        exit::check()?;
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let waited = self.wait_here();
         self.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -46,6 +46,7 @@ impl Server {
 
     /// One turn on the calling thread; true if a stop was requested.
     pub fn poll(&self, timeout: Timeout) -> Result<bool> {
+        exit::check()?;
         if in_callback() {
             return Err(Error::new(Code::Deadlock, "tlsloop_server_poll was called in a callback"));
         }

@@ -1,9 +1,9 @@
 //! `epoll(7)`: which descriptors are ready, by a key of ours, never a pointer or a descriptor.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::cvt;
+use super::{cvt, own};
 
 /// One epoll instance.
 pub(crate) struct Epoll {
@@ -91,7 +91,7 @@ impl Epoll {
     /// A new instance, close-on-exec.
     pub(crate) fn new() -> io::Result<Epoll> {
         // SAFETY: no pointers; the descriptor that comes back is ours alone.
-        let fd = unsafe { OwnedFd::from_raw_fd(cvt(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
+        let fd = unsafe { own(cvt(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         Ok(Epoll { fd })
     }
 

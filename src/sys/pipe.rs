@@ -1,21 +1,24 @@
-//! Writes to what may be a pipe. There is no MSG_NOSIGNAL for one, so the signal is kept from the host in another way.
+//! Writes to what may be a pipe or a file with a limit. There is no MSG_NOSIGNAL for them, so the signals are kept from the
+//! host in another way.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Runs `write`. If nobody reads any more, it answers EPIPE, and the SIGPIPE that comes with it never reaches the host:
-/// it is for the calling thread alone (pipe(7)), which blocks it until it has been taken away.
-pub(crate) fn without_sigpipe<R>(write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    let own = only_sigpipe();
+/// What comes with EPIPE, if nobody reads any more, and with EFBIG, at RLIMIT_FSIZE (write(2)).
+const SIGNALS: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
+/// Runs `write`. The signals that come with a failure of it never reach the host: they are for the calling thread alone
+/// (pipe(7), setrlimit(2)), which blocks them until they have been taken away.
+pub(crate) fn without_signals<R>(write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    let own = those_not_pending();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // One that waits already is the host's own and stays; another makes no difference to it.
     // SAFETY: `own` is initialised; pthread_sigmask fills `before` when it answers 0.
-    if is_pending() || unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &own, before.as_mut_ptr()) } != 0 {
+    if unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &own, before.as_mut_ptr()) } != 0 {
         return write();
     }
     let written = write();
-    if written.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPIPE)) {
+    if written.as_ref().is_err_and(|error| matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EFBIG))) {
         take(&own);
     }
     // SAFETY: `before` was filled above; no old mask is asked for.
@@ -23,20 +26,20 @@ pub(crate) fn without_sigpipe<R>(write: impl FnOnce() -> io::Result<R>) -> io::R
     written
 }
 
-fn only_sigpipe() -> libc::sigset_t {
+/// One that waits already is the host's own and stays; another makes no difference to it.
+fn those_not_pending() -> libc::sigset_t {
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset initialises the set before it is used.
+    // SAFETY: sigemptyset initialises both before they are used.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::sigemptyset(pending.as_mut_ptr());
+        libc::sigpending(pending.as_mut_ptr());
+        for signal in SIGNALS.into_iter().filter(|signal| libc::sigismember(pending.as_ptr(), *signal) != 1) {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
         set.assume_init()
     }
-}
-
-fn is_pending() -> bool {
-    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigpending fills the set when it answers 0.
-    unsafe { libc::sigpending(pending.as_mut_ptr()) == 0 && libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1 }
 }
 
 /// Takes a blocked signal that waits, without waiting for one.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{cvt, cvt_len};
+use super::{cvt, cvt_len, own};
 use crate::address::Address;
 
 /// How many messages beside the data are dropped at once.
@@ -35,7 +35,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Address)>
     // SAFETY: `name` has room for `len` bytes, and the kernel writes no more.
     let fd = unsafe { cvt(libc::accept4(listener.as_raw_fd(), name.as_mut_ptr(), &mut name.len, flags))? };
     // SAFETY: a new descriptor, ours alone.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = unsafe { own(fd) };
     Ok((fd, name.to_address()))
 }
 
@@ -246,6 +246,7 @@ pub(crate) fn adopt_flags(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// A second descriptor for the same socket, close-on-exec, numbered `least` or above.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
+    let least = least.max(libc::STDERR_FILENO + 1);
     // SAFETY: integers only; the descriptor that comes back is ours alone.
     unsafe { Ok(OwnedFd::from_raw_fd(cvt(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least))?)) }
 }
@@ -265,7 +266,7 @@ pub(crate) fn take(fd: RawFd) -> OwnedFd {
 fn new_socket(family: libc::c_int) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers; the descriptor that comes back is ours alone.
-    unsafe { Ok(OwnedFd::from_raw_fd(cvt(libc::socket(family, kind, 0))?)) }
+    unsafe { Ok(own(cvt(libc::socket(family, kind, 0))?)) }
 }
 
 fn set_flag(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, on: bool) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 use super::cvt_len;
-use super::pipe::without_sigpipe;
+use super::pipe::without_signals;
 
 unsafe extern "C" {
     fn secure_getenv(name: *const c_char) -> *mut c_char;
@@ -23,5 +23,5 @@ pub(crate) fn variable(name: &CStr) -> Option<String> {
 pub(crate) fn write(text: &str) {
     // SAFETY: `text` is readable for its length.
     let write = || cvt_len(unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) });
-    let _lost = without_sigpipe(write);
+    let _lost = without_signals(write);
 }

@@ -1,11 +1,14 @@
 //! What wakes a waiting loop: an `eventfd(2)` for other threads, a `timerfd_create(2)` for deadlines.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use std::{ptr, thread};
 
-use super::{cvt, cvt_len};
+use super::{cvt, cvt_len, own};
 
+/// How long a wait that cannot be takes instead.
+const REST: Duration = Duration::from_millis(100);
 /// How often a wake-up is tried: one that is lost may never be made good, because whoever waits for it does nothing.
 const ATTEMPTS: usize = 4;
 
@@ -18,7 +21,7 @@ impl Wake {
     /// A new event counter, non-blocking and close-on-exec.
     pub(crate) fn new() -> io::Result<Wake> {
         // SAFETY: no pointers; the descriptor that comes back is ours alone.
-        let fd = unsafe { OwnedFd::from_raw_fd(cvt(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) };
+        let fd = unsafe { own(cvt(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) };
         Ok(Wake { fd })
     }
 
@@ -39,11 +42,16 @@ impl Wake {
         }
     }
 
-    /// Waits until the descriptor is readable; a signal ends the wait early.
+    /// Waits until the descriptor is readable; a signal ends the wait early. Where there is no waiting (poll(2): no memory,
+    /// no descriptors at all), it rests, so that the caller looks again now and then.
     pub(crate) fn wait(&self) {
         let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd, which outlives the call.
-        unsafe { libc::poll(&mut poll, 1, -1) };
+        if let Err(error) = cvt(unsafe { libc::poll(&mut poll, 1, -1) })
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            thread::sleep(REST);
+        }
     }
 }
 
@@ -63,7 +71,7 @@ impl Clock {
     pub(crate) fn new() -> io::Result<Clock> {
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: no pointers; the descriptor that comes back is ours alone.
-        let fd = unsafe { OwnedFd::from_raw_fd(cvt(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?) };
+        let fd = unsafe { own(cvt(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?) };
         Ok(Clock { fd })
     }
 

@@ -1,12 +1,15 @@
 //! How long a visit waits for data while OpenSSL is busy with messages of its own.
 //!
-//! A record costs two reads, its header and the rest. Between two pieces of data a peer may put a few records without any
-//! (new keys, tickets); each may cost a derivation of keys and an answer, so many of them are an attack (RFC 8446, 4.6.3).
+//! A record costs two reads, its header and the rest; a long one holds many messages, and counts for its length, too.
+//! Between two pieces of data a peer may put a few messages without any (new keys, tickets); each may cost a derivation of
+//! keys and an answer, so many of them are an attack (RFC 8446, 4.6.3), also where one record holds them all.
 
 /// How many reads may give no data: 32 records, the number at which others stop, too, and some that come in pieces.
 const READS: u8 = 80;
-/// Those that a record with data takes.
-const USEFUL: u8 = 2;
+/// What a read costs for each so many bytes of it.
+const LONG: usize = 2048;
+/// Those that a record takes, whatever is in it.
+const RECORD: u8 = 2;
 /// How many useless ones a visit may have made before others have their turn.
 const WORN: u8 = 16;
 
@@ -16,17 +19,21 @@ pub(crate) struct Patience {
     left: Option<u8>,
     /// Reads that gave none, though data came behind them.
     barren: u8,
+    /// The last read found nothing, so what OpenSSL does next, it can only do later.
+    starved: bool,
+    /// Something was read since the last message.
+    is_paid: bool,
 }
 
 impl Patience {
     /// At the beginning of a visit.
     pub(crate) fn new() -> Patience {
-        Patience { left: None, barren: 0 }
+        Patience { left: None, barren: 0, starved: false, is_paid: false }
     }
 
     /// Data is to be read.
     pub(crate) fn expect_data(&mut self) {
-        self.left = Some(READS);
+        (self.left, self.starved) = (Some(READS), false);
     }
 
     /// Whether one more read may be made.
@@ -34,15 +41,39 @@ impl Patience {
         self.left != Some(0)
     }
 
-    /// A read has given something.
-    pub(crate) fn note_read(&mut self) {
-        self.left = self.left.map(|left| left.saturating_sub(1));
+    /// A read has given so many bytes.
+    pub(crate) fn note_read(&mut self, n: usize) {
+        self.spend(cost_of(n) + 1);
+        self.is_paid = true;
     }
 
-    /// Data has come of it.
-    pub(crate) fn note_data(&mut self) {
+    /// A read has found nothing, or was not allowed to look.
+    pub(crate) fn note_starved(&mut self) {
+        self.starved = true;
+    }
+
+    /// Whether OpenSSL stands still for want of bytes.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// OpenSSL has dealt with a message of its own, and may have more in hand. The first of a record is paid for by the reads.
+    pub(crate) fn note_message(&mut self) {
+        if !std::mem::take(&mut self.is_paid) {
+            self.spend(RECORD);
+        }
+    }
+
+    /// So many bytes of data have come of it.
+    pub(crate) fn note_data(&mut self, n: usize) {
         let used = self.left.take().map_or(0, |left| READS - left);
-        self.barren = self.barren.saturating_add(used.saturating_sub(USEFUL));
+        // A record is a little longer than its data.
+        let useful = RECORD + cost_of(n) + 1;
+        self.barren = self.barren.saturating_add(used.saturating_sub(useful));
+    }
+
+    fn spend(&mut self, cost: u8) {
+        self.left = self.left.map(|left| left.saturating_sub(cost));
     }
 
     /// Whether so much of this visit gave no data that others should have their turn.
@@ -51,13 +82,18 @@ impl Patience {
     }
 }
 
+/// What the length of a read costs.
+fn cost_of(n: usize) -> u8 {
+    u8::try_from(n / LONG).unwrap_or(u8::MAX - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(patience: &mut Patience, reads: usize) -> usize {
         patience.expect_data();
-        (0..reads).take_while(|_| patience.allows() && (patience.note_read(), true).1).count()
+        (0..reads).take_while(|_| patience.allows() && (patience.note_read(100), true).1).count()
     }
 
     /// "Work per turn is bounded": so many are the most that one read of data may meet.
@@ -74,9 +110,30 @@ mod tests {
         let mut patience = Patience::new();
         for _ in 0..10_000 {
             assert_eq!(read(&mut patience, 2), 2);
-            patience.note_data();
+            patience.note_data(80);
+            patience.expect_data();
+            [5, 16400].into_iter().for_each(|n| patience.note_read(n));
+            patience.note_data(16384);
         }
         assert!(patience.allows() && !patience.is_worn());
+    }
+
+    /// The longest records have room for thousands of messages; they end it sooner, and other messages as records do.
+    #[test]
+    fn long_records_and_messages_within_one_wear_it_too() {
+        let mut patience = Patience::new();
+        patience.expect_data();
+        let records = (0..100).take_while(|_| {
+            [5, 16400].into_iter().for_each(|n| patience.note_read(n));
+            patience.allows()
+        });
+        assert!(records.count() < 10);
+        patience.expect_data();
+        [5, 100].into_iter().for_each(|n| patience.note_read(n));
+        (0..39).for_each(|_| patience.note_message());
+        assert!(patience.allows());
+        patience.note_message();
+        assert!(!patience.allows());
     }
 
     /// What comes between two pieces of data adds up within a visit.
@@ -85,8 +142,8 @@ mod tests {
         let mut patience = Patience::new();
         for _ in 0..4 {
             assert!(!patience.is_worn());
-            assert_eq!(read(&mut patience, 6), 6);
-            patience.note_data();
+            assert_eq!(read(&mut patience, 7), 7);
+            patience.note_data(80);
         }
         assert!(patience.is_worn());
     }
@@ -95,7 +152,7 @@ mod tests {
     #[test]
     fn where_no_data_is_expected_it_does_not_end() {
         let mut patience = Patience::new();
-        (0..1000).for_each(|_| patience.note_read());
+        (0..1000).for_each(|_| patience.note_read(16400));
         assert!(patience.allows());
     }
 }

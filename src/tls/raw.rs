@@ -125,7 +125,14 @@ fn reason_of(code: decl::ErrorCode) -> String {
     // SAFETY: looks the code up in tables that live as long as the library; NULL when unknown.
     let reason = unsafe { ffi::ERR_reason_error_string(code) };
     if reason.is_null() {
-        return format!("OpenSSL error {code:#x}");
+        /// SSL_AD_REASON_OFFSET: what a peer's alert has for a reason, besides its number.
+        const ALERT: std::ffi::c_int = 1000;
+        return match ffi::ERR_GET_REASON(code) {
+            alert @ ALERT..=1255 if ffi::ERR_GET_LIB(code) == decl::ERR_LIB_SSL => {
+                format!("the peer sent the alert {}", alert - ALERT)
+            }
+            _ => format!("OpenSSL error {code:#x}"),
+        };
     }
     // SAFETY: not NULL, so a NUL-terminated string of the library's tables.
     decl::words(unsafe { CStr::from_ptr(reason) })

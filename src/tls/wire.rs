@@ -321,8 +321,7 @@ impl<'a> Wire<'a> {
         self.bufs.start += n;
     }
 
-    /// Asks the kernel for more, within this visit's share, until it has none or there is no room behind what is there; false
-    /// when nothing came.
+    /// Asks the kernel for more, within this visit's share, until it has none or the buffer is full; false: nothing came.
     fn fill(&mut self) -> bool {
         contain::fault("wire: fill");
         let link = &mut *self.link;
@@ -358,10 +357,11 @@ impl Transport for Wire<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Option<usize> {
         contain::fault("transport: read");
         if !self.patience.allows() || (self.is_empty() && !self.fill()) {
+            self.patience.note_starved();
             return None;
         }
-        self.patience.note_read();
         let n = buf.len().min(self.bufs.end - self.bufs.start);
+        self.patience.note_read(n);
         buf[..n].copy_from_slice(&self.bufs.input[self.bufs.start..self.bufs.start + n]);
         self.bufs.start += n;
         Some(n)

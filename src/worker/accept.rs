@@ -34,6 +34,10 @@ impl Turn {
             if door.has_failed() || !(door.has_knocked() || draining) {
                 return;
             }
+            if draining && self.service.is_full() {
+                // Who waits is left to another process that holds the socket; here all would be refused.
+                return self.close_door();
+            }
             // Reserved before somebody is taken, so that several workers do not take more than there may be.
             let place = self.service.clone().reserve_handshake();
             if place.is_none() && !draining {
@@ -62,7 +66,7 @@ impl Turn {
     /// Takes the next who waits; false if it is not worth looking for another.
     fn take_next(&mut self, shard: &Shard, draining: bool) -> bool {
         let Some(door) = &mut self.door else { return false };
-        match door.next() {
+        match door.next(draining) {
             Visitor::Came(fd, peer) => {
                 shard.inbox().counters.accepted.add(1);
                 let _ = self.contained("an arrival", |turn| turn.admit(shard, fd, peer));

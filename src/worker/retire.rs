@@ -43,7 +43,7 @@ impl Turn {
         };
         let mut posts = shard.ask(key, last).unwrap_or_default();
         let left = shard.ask(key, |conn| conn.cell().take_left(true)).flatten();
-        let bytes = left.as_ref().map_or(0, |left| left.bytes.len());
+        let bytes = left.iter().flat_map(|left| &left.bytes).map(Vec::len).sum();
         shard.ask(key, |conn| conn.leave_behind(bytes));
         let later = left.into_iter().flat_map(|left| left.asks);
         posts.extend(later.filter_map(|ask| if let Ask::Post(_, post) = ask { Some(post) } else { None }));

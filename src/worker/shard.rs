@@ -228,9 +228,7 @@ impl Shard {
             for ask in left.asks.extract_if(.., |ask| matches!(ask, Ask::Post(..))) {
                 conn.obey(ask, tools.now);
             }
-            if !left.bytes.is_empty() {
-                conn.append(left.bytes, tools);
-            }
+            left.bytes.into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| conn.append(piece, tools));
             left.asks.into_iter().for_each(|ask| conn.obey(ask, tools.now));
         });
     }

@@ -11,7 +11,7 @@ use super::names::{Names, names_of};
 use super::settings::{Settings, Trust, Verify};
 use super::tickets::TicketKeys;
 use crate::error::{Error, Result};
-use crate::sys::pipe::without_sigpipe;
+use crate::sys::pipe::without_signals;
 use crate::tls::raw::{Alpn, Cert, Demand, Hello, Hooks, Side, Ssl, SslCtx, TicketKey, nonce};
 
 /// The request for a client's certificate names the trusted issuers, if their names are no more bytes than these; else it
@@ -41,12 +41,10 @@ impl ServerContext {
         ctx.bind_tickets();
         ctx.staple();
         verify_clients(&mut ctx, settings, demand)?;
-        if let Some(protocols) = &settings.alpn {
+        if settings.alpn.is_some() {
             ctx.choose_alpn();
-            if protocols.required {
-                ctx.require_alpn();
-            }
         }
+        ctx.look_at_hello(settings.alpn.as_ref().is_some_and(|protocols| protocols.required));
         ctx.use_ticket_keys();
         Ok(ServerContext { ctx, identities })
     }
@@ -199,6 +197,6 @@ impl Hooks for ServerHooks {
 /// connections, nor a pipe that nobody reads the program, so what fails is lost.
 pub(super) fn append_line(file: Option<&File>, line: &[u8]) {
     if let Some(mut file) = file {
-        let _lost = without_sigpipe(|| file.write_all(&[line, b"\n"].concat()));
+        let _lost = without_signals(|| file.write_all(&[line, b"\n"].concat()));
     }
 }

@@ -30,10 +30,11 @@ pub(super) use ffi::{
     NID_auth_rsa as NID_AUTH_RSA, OCSP_SINGLERESP_get0_id, OCSP_id_get0_info, OCSP_resp_count, OCSP_single_get0_status,
     OPENSSL_cleanse, SSL_CTX_add_client_CA, SSL_CTX_get_ciphers, SSL_CTX_set_alpn_select_cb,
     SSL_CTX_set_cert_verify_callback, SSL_CTX_set_tlsext_servername_callback, SSL_CTX_set_tlsext_ticket_key_cb,
-    SSL_R_CERTIFICATE_VERIFY_FAILED, SSL_R_NO_APPLICATION_PROTOCOL, SSL_SESSION_is_resumable,
+    SSL_R_CERTIFICATE_VERIFY_FAILED, SSL_R_ERROR_PARSING_EXTENSION as SSL_R_BAD_EXTENSION,
+    SSL_R_NO_APPLICATION_PROTOCOL, SSL_SESSION_get0_ticket, SSL_SESSION_is_resumable,
     SSL_get_peer_certificate as SSL_get1_peer_certificate, SSL_get_servername, SSL_get1_session, SSL_in_init,
-    SSL_use_cert_and_key, X509_NAME_get_text_by_NID, X509_NAME_print_ex, X509_STORE_CTX_get0_cert, X509_STORE_add_crl,
-    X509_check_private_key, X509_get0_serialNumber, sk_pop_free as OPENSSL_sk_pop_free,
+    SSL_use_cert_and_key, X509_NAME_digest, X509_NAME_get_text_by_NID, X509_NAME_print_ex, X509_STORE_CTX_get0_cert,
+    X509_STORE_add_crl, X509_check_private_key, X509_get0_serialNumber, sk_pop_free as OPENSSL_sk_pop_free,
 };
 pub(super) use order::SSL_CTX_set_ciphersuites;
 pub(super) use strength::{SSL_CTX_set_security_level, SSL_CTX_set_verify, SSL_CTX_use_cert_and_key};
@@ -109,6 +110,21 @@ pub(super) unsafe fn SSL_get_ex_new_index(free: FreeData) -> c_int {
 pub(super) unsafe fn SSL_CTX_set_mode(ctx: *mut ffi::SSL_CTX, mode: c_int) {
     // SAFETY: as promised by the caller.
     unsafe { ffi::SSL_CTX_set_mode(ctx, mode.cast_unsigned()) };
+}
+
+/// Nothing stops AWS-LC within a record; the record's length bounds it.
+///
+/// # Safety
+/// None is needed.
+pub(super) unsafe fn stop_after_each_message(_: *mut ffi::SSL_CTX) {}
+
+/// How many bytes a peer's message with its certificates may have.
+///
+/// # Safety
+/// `ctx` is a live context that is not shared yet.
+pub(super) unsafe fn set_max_cert_list(ctx: *mut ffi::SSL_CTX, bytes: u16) {
+    // SAFETY: as promised by the caller.
+    unsafe { ffi::SSL_CTX_set_max_cert_list(ctx, bytes.into()) };
 }
 
 /// # Safety

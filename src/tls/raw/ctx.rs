@@ -29,6 +29,10 @@ const GROUPS: [&str; 3] =
 /// RSA of 2048 bits and more, no SHA-1: SSL_CTX_set_security_level(3).
 const SECURITY_LEVEL: c_int = 2;
 
+/// How many bytes a peer's certificates may have in all. Each may hold keys that take a millisecond to unpack, and all stay
+/// in memory, unpacked, as long as the connection.
+const CERTIFICATES: u16 = 32 * 1024;
+
 /// Which side of the handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -104,6 +108,8 @@ impl SslCtx {
         unsafe {
             let ctx = self.as_ptr();
             decl::SSL_CTX_set_mode(ctx, mode);
+            decl::stop_after_each_message(ctx);
+            decl::set_max_cert_list(ctx, CERTIFICATES);
             decl::SSL_CTX_set_options(ctx, options);
             ffi::SSL_CTX_set_session_cache_mode(ctx, cache);
             ffi::SSL_CTX_set_num_tickets(ctx, 1);

@@ -34,8 +34,9 @@ pub(super) use openssl_sys::{
 pub(super) type ErrorCode = c_ulong;
 pub(super) type VerifyFlags = c_ulong;
 
-/// The part of OpenSSL that speaks of TLS, and two of its reasons (`sslerr.h`).
+/// The part of OpenSSL that speaks of TLS, and three of its reasons (`sslerr.h`).
 pub(super) const ERR_LIB_SSL: c_int = 20;
+pub(super) const SSL_R_BAD_EXTENSION: c_int = 110;
 pub(super) const SSL_R_CERTIFICATE_VERIFY_FAILED: c_int = 134;
 pub(super) const SSL_R_NO_APPLICATION_PROTOCOL: c_int = 235;
 
@@ -104,6 +105,7 @@ unsafe extern "C" {
     fn SSL_group_to_name(ssl: *mut SSL, id: c_int) -> *const c_char;
     pub(super) fn SSL_SESSION_dup(session: *const SSL_SESSION) -> *mut SSL_SESSION;
     pub(super) fn SSL_SESSION_is_resumable(session: *const SSL_SESSION) -> c_int;
+    pub(super) fn SSL_SESSION_get0_ticket(session: *const SSL_SESSION, ticket: *mut *const u8, len: *mut usize);
 
     pub(super) fn SSL_SESSION_get0_hostname(session: *const SSL_SESSION) -> *const c_char;
     pub(super) fn SSL_get1_session(ssl: *mut SSL) -> *mut SSL_SESSION;
@@ -139,6 +141,12 @@ unsafe extern "C" {
     pub(super) fn X509_NAME_print_ex(out: *mut BIO, name: *const X509_NAME, indent: c_int, flags: c_ulong) -> c_int;
     pub(super) fn X509_NAME_get_text_by_NID(name: *const X509_NAME, nid: c_int, buf: *mut c_char, len: c_int) -> c_int;
     pub(super) fn X509_get0_serialNumber(x: *const X509) -> *const ASN1_INTEGER;
+    pub(super) fn X509_NAME_digest(
+        name: *const X509_NAME,
+        kind: *const openssl_sys::EVP_MD,
+        md: *mut u8,
+        size: *mut c_uint,
+    ) -> c_int;
     pub(super) fn EVP_PKEY_get_base_id(key: *const EVP_PKEY) -> c_int;
     pub(super) fn EVP_Digest(
         data: *const c_void,
@@ -193,6 +201,28 @@ pub(super) unsafe fn SSL_CTX_get_ex_new_index(free: FreeData) -> c_int {
 pub(super) unsafe fn SSL_get_ex_new_index(free: FreeData) -> c_int {
     // SAFETY: as promised by the caller; the function lives as long as the process.
     unsafe { openssl_sys::SSL_get_ex_new_index(0, ptr::null_mut(), None, None, Some(free)) }
+}
+
+/// A read comes back after each message that is not data, though a record may hold thousands.
+///
+/// # Safety
+/// `ctx` is a live context that is not shared yet.
+pub(super) unsafe fn stop_after_each_message(ctx: *mut SSL_CTX) {
+    /// SSL_CTX_clear_mode(3), a macro in C.
+    const CLEAR_MODE: c_int = 78;
+    // SAFETY: as promised by the caller.
+    unsafe { openssl_sys::SSL_CTX_ctrl(ctx, CLEAR_MODE, openssl_sys::SSL_MODE_AUTO_RETRY, ptr::null_mut()) };
+}
+
+/// How many bytes a peer's message with its certificates may have.
+///
+/// # Safety
+/// `ctx` is a live context that is not shared yet.
+pub(super) unsafe fn set_max_cert_list(ctx: *mut SSL_CTX, bytes: u16) {
+    /// SSL_CTX_set_max_cert_list(3), a macro in C.
+    const SET_MAX_CERT_LIST: c_int = 51;
+    // SAFETY: as promised by the caller.
+    unsafe { openssl_sys::SSL_CTX_ctrl(ctx, SET_MAX_CERT_LIST, bytes.into(), ptr::null_mut()) };
 }
 
 /// The group of the key exchange, "x25519"; NULL where there was none. The name belongs to the context.

@@ -1,7 +1,7 @@
 //! A ClientHello that a server has read, and the certificates that answer it.
 
-use std::ffi::{CStr, c_int, c_void};
-use std::ptr;
+use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::{ptr, slice};
 
 use openssl_sys as ffi;
 
@@ -86,11 +86,12 @@ impl SslCtx {
         unsafe { decl::SSL_CTX_set_tlsext_servername_callback(self.as_ptr(), Some(named)) };
     }
 
-    /// Refuses a client that offers no list of protocols at all; one whose list has none of ours is
-    /// refused by [`hooks::Hooks::alpn`].
-    pub(crate) fn require_alpn(&mut self) {
+    /// Looks at each ClientHello before OpenSSL does: it must not ask for more work than a handshake is worth, and must
+    /// offer a list of protocols if one is required. A list that has none of ours is refused by [`hooks::Hooks::alpn`].
+    pub(crate) fn look_at_hello(&mut self, requires_alpn: bool) {
+        let look = if requires_alpn { is_modest_with_alpn } else { is_modest };
         // SAFETY: a live context that is not shared yet, and a function that takes no data.
-        unsafe { ffi::SSL_CTX_set_client_hello_cb(self.as_ptr(), Some(has_alpn), ptr::null_mut()) }
+        unsafe { ffi::SSL_CTX_set_client_hello_cb(self.as_ptr(), Some(look), ptr::null_mut()) }
     }
 
     /// Asks [`hooks::Hooks::alpn`] when a client offers protocols.
@@ -121,27 +122,78 @@ pub(super) unsafe extern "C" fn named(ssl: *mut ffi::SSL, _: *mut c_int, _: *mut
     }
 }
 
+/// Extensions of a ClientHello (RFC 7301 3.1, RFC 8446 4.2.7 and 4.2.8).
+const ALPN: c_uint = 16;
+const SUPPORTED_GROUPS: c_uint = 10;
+const KEY_SHARE: c_uint = 51;
+/// Alerts (RFC 7301 3.2, RFC 8446 6).
+const NO_APPLICATION_PROTOCOL: c_int = 120;
+const ILLEGAL_PARAMETER: c_int = 47;
+
+/// How many groups and key shares a client may offer. OpenSSL looks for each share among the groups, so that thousands of
+/// both cost as much as a hundred handshakes; no client has a hundred of either.
+const MOST_GROUPS: usize = 256;
+const MOST_SHARES: usize = 64;
+
 /// # Safety
 /// Called by OpenSSL in a handshake of a live connection, with a place for an alert.
-unsafe extern "C" fn has_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_void) -> c_int {
-    /// RFC 7301 3.1 and 3.2.
-    const ALPN: std::ffi::c_uint = 16;
-    const NO_APPLICATION_PROTOCOL: c_int = 120;
-    let (mut start, mut len) = (ptr::null(), 0);
-    // SAFETY: a live connection in the callback that may look at its ClientHello; two places for the
-    // answer, which is not used further.
-    match unsafe { ffi::SSL_client_hello_get0_ext(ssl, ALPN, &mut start, &mut len) } {
-        1 => ffi::SSL_CLIENT_HELLO_SUCCESS,
-        _ => {
-            // OpenSSL's own words would only be "callback failed".
-            // SAFETY: OpenSSL's place for the alert that it is to send; the thread's queue, and no text to format.
-            unsafe {
-                *alert = NO_APPLICATION_PROTOCOL;
-                decl::put_ssl_error(decl::SSL_R_NO_APPLICATION_PROTOCOL);
-            }
-            ffi::SSL_CLIENT_HELLO_ERROR
+unsafe extern "C" fn is_modest(ssl: *mut ffi::SSL, alert: *mut c_int, _: *mut c_void) -> c_int {
+    // SAFETY: as promised by OpenSSL.
+    let extension = |kind| unsafe { extension(ssl, kind) };
+    let groups = extension(SUPPORTED_GROUPS).map_or(0, |list| list.len() / 2);
+    if groups > MOST_GROUPS || extension(KEY_SHARE).is_some_and(|list| !has_few_shares(list)) {
+        // SAFETY: OpenSSL's place for the alert.
+        return unsafe { refuse(alert, ILLEGAL_PARAMETER, decl::SSL_R_BAD_EXTENSION) };
+    }
+    ffi::SSL_CLIENT_HELLO_SUCCESS
+}
+
+/// # Safety
+/// Called by OpenSSL in a handshake of a live connection, with a place for an alert.
+unsafe extern "C" fn is_modest_with_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, data: *mut c_void) -> c_int {
+    // SAFETY: as promised by OpenSSL.
+    unsafe {
+        match extension(ssl, ALPN) {
+            Some(_) => is_modest(ssl, alert, data),
+            None => refuse(alert, NO_APPLICATION_PROTOCOL, decl::SSL_R_NO_APPLICATION_PROTOCOL),
         }
     }
+}
+
+/// An extension of the ClientHello.
+///
+/// # Safety
+/// `ssl` is a live connection in the callback that may look at its ClientHello; the answer is not used behind it.
+unsafe fn extension<'a>(ssl: *mut ffi::SSL, kind: c_uint) -> Option<&'a [u8]> {
+    let (mut start, mut len) = (ptr::null(), 0);
+    // SAFETY: as promised by the caller, and two places for the answer; bytes that are there belong to the connection.
+    unsafe {
+        let is_there = ffi::SSL_client_hello_get0_ext(ssl, kind, &mut start, &mut len) == 1;
+        is_there.then(|| if len == 0 { &[][..] } else { slice::from_raw_parts(start, len) })
+    }
+}
+
+/// Whether a list of key shares has no more than there may be. One that is cut off is for OpenSSL to refuse.
+fn has_few_shares(list: &[u8]) -> bool {
+    let mut rest = list.get(2..).unwrap_or_default();
+    for _ in 0..MOST_SHARES {
+        let [_, _, high, low, behind @ ..] = rest else { return true };
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(behind) = behind.get(len..) else { return true };
+        rest = behind;
+    }
+    rest.is_empty()
+}
+
+/// Refuses a ClientHello; OpenSSL's own words would only be "callback failed".
+///
+/// # Safety
+/// `place` is OpenSSL's, for the alert that it is to send.
+unsafe fn refuse(place: *mut c_int, alert: c_int, reason: c_int) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe { *place = alert };
+    decl::put_ssl_error(reason);
+    ffi::SSL_CLIENT_HELLO_ERROR
 }
 
 /// # Safety
@@ -152,13 +204,13 @@ unsafe extern "C" fn alpn(
     out: *mut *const u8,
     out_len: *mut u8,
     offered: *const u8,
-    len: std::ffi::c_uint,
+    len: c_uint,
     _: *mut c_void,
 ) -> c_int {
     contain(ffi::SSL_TLSEXT_ERR_ALERT_FATAL, || {
         // SAFETY: as promised by OpenSSL.
         let (hooks, offered) =
-            unsafe { (hooks::of(ssl), std::slice::from_raw_parts(offered, usize::try_from(len).unwrap_or(0))) };
+            unsafe { (hooks::of(ssl), slice::from_raw_parts(offered, usize::try_from(len).unwrap_or(0))) };
         match hooks.map_or(hooks::Alpn::Nothing, |hooks| hooks.alpn(offered)) {
             hooks::Alpn::Nothing => ffi::SSL_TLSEXT_ERR_NOACK,
             hooks::Alpn::Refused => ffi::SSL_TLSEXT_ERR_ALERT_FATAL,

@@ -1,7 +1,7 @@
 //! Stapled OCSP responses (RFC 6960, RFC 6066 8).
 
 use std::ffi::{c_int, c_void};
-use std::ptr;
+use std::{ptr, slice};
 
 use openssl_sys as ffi;
 
@@ -43,7 +43,7 @@ pub(crate) fn check_ocsp(der: &[u8], leaf: &Cert, source: &str) -> Result<Freshn
     freshness_for(&basic, leaf).ok_or_else(|| refuse("the OCSP response does not speak of the certificate added last"))
 }
 
-/// Looks for the part of the response that has the certificate's number.
+/// Looks for the part of the response that has the certificate's number, and the name of its issuer.
 fn freshness_for(basic: &OcspBasic, leaf: &Cert) -> Option<Freshness> {
     // SAFETY: live objects; `i` is below the count; numbers and dates belong to the response, NULL
     // stands for what is not asked.
@@ -53,8 +53,9 @@ fn freshness_for(basic: &OcspBasic, leaf: &Cert) -> Option<Freshness> {
             let single = decl::OCSP_resp_get0(basic.as_ptr(), i);
             let id = decl::OCSP_SINGLERESP_get0_id(single).cast_mut();
             let (none, mut serial, mut until) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-            decl::OCSP_id_get0_info(none, ptr::null_mut(), none, &mut serial, id);
-            if serial.is_null() || ffi::ASN1_INTEGER_cmp(serial, own) != 0 {
+            let (mut name, mut digest) = (ptr::null_mut(), ptr::null_mut());
+            decl::OCSP_id_get0_info(&mut name, &mut digest, none, &mut serial, id);
+            if serial.is_null() || ffi::ASN1_INTEGER_cmp(serial, own) != 0 || !is_issuer(leaf, name, digest) {
                 return None;
             }
             let no_time = ptr::null_mut();
@@ -65,6 +66,30 @@ fn freshness_for(basic: &OcspBasic, leaf: &Cert) -> Option<Freshness> {
             // A generalized time is a kind of ASN1_TIME (ASN1_TIME(3)).
             Some(Freshness::Seconds(seconds_until(until.cast()).unwrap_or(-1)))
         })
+    }
+}
+
+/// Whether this is the digest of the name of a certificate's issuer (RFC 6960, 4.1.1).
+///
+/// # Safety
+/// Both belong to a live part of a response, or are NULL.
+unsafe fn is_issuer(leaf: &Cert, name: *mut ffi::ASN1_OCTET_STRING, digest: *mut ffi::ASN1_OBJECT) -> bool {
+    let mut own = [0; ffi::EVP_MAX_MD_SIZE as usize];
+    let mut len = 0;
+    if name.is_null() || digest.is_null() {
+        return false;
+    }
+    // SAFETY: as promised by the caller; a digest has no more bytes than there is room for.
+    unsafe {
+        let kind = ffi::EVP_get_digestbynid(ffi::OBJ_obj2nid(digest));
+        if kind.is_null() {
+            return false;
+        }
+        let issuer = ffi::X509_get_issuer_name(leaf.as_ptr());
+        let done = decl::X509_NAME_digest(issuer, kind, own.as_mut_ptr(), &mut len) == 1;
+        let told = ffi::ASN1_STRING_get0_data(name.cast());
+        let told_len = usize::try_from(ffi::ASN1_STRING_length(name.cast())).unwrap_or(0);
+        done && told_len == len as usize && !told.is_null() && slice::from_raw_parts(told, told_len) == &own[..told_len]
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a client keeps of a connection so that the next one to the same server is shorter.
 
 use std::ffi::{c_int, c_long, c_void};
+use std::ptr;
 use std::sync::OnceLock;
 
 use openssl_sys as ffi;
@@ -8,6 +9,9 @@ use openssl_sys as ffi;
 use super::handle::{Session, no_memory};
 use super::{Ssl, SslCtx, clear_errors, contain, decl, hooks, init};
 use crate::error::Result;
+
+/// The longest ticket that is kept. Servers put a client's certificate into it, rarely more.
+const LONGEST_TICKET: usize = 8 * 1024;
 
 /// Which server a session is good for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +29,15 @@ impl Session {
     fn copy(&self) -> Option<Session> {
         // SAFETY: a live session; the answer is new.
         unsafe { Session::own(decl::SSL_SESSION_dup(self.as_ptr())) }
+    }
+
+    /// Whether it is small enough to be kept, one for each of a thousand servers: its ticket would have to fit into the next
+    /// ClientHello, too.
+    fn is_small(&self) -> bool {
+        let (mut ticket, mut len) = (ptr::null(), 0);
+        // SAFETY: a live session, and two places for the answer.
+        unsafe { decl::SSL_SESSION_get0_ticket(self.as_ptr(), &mut ticket, &mut len) };
+        len <= LONGEST_TICKET
     }
 
     /// Whether a handshake may continue it.
@@ -78,7 +91,7 @@ impl Ssl {
     pub(crate) fn session(&self) -> Option<Session> {
         // SAFETY: a live connection; the answer is one reference of our own, or NULL.
         let session = unsafe { Session::own(decl::SSL_get1_session(self.as_ptr())) };
-        let copy = session.filter(Session::is_resumable)?.copy()?;
+        let copy = session.filter(|session| session.is_resumable() && session.is_small())?.copy()?;
         // SAFETY: both are alive, and the copy is ours alone.
         unsafe { decl::expiry::limit(self.as_ptr(), copy.as_ptr()) };
         Some(copy)
@@ -111,7 +124,7 @@ unsafe extern "C" fn keep(ssl: *mut ffi::SSL, session: *mut ffi::SSL_SESSION) ->
         // SAFETY: as promised by OpenSSL; the copy is new.
         let (copy, key, hooks) =
             unsafe { (Session::own(decl::SSL_SESSION_dup(session)), peer_key(ssl), hooks::of(ssl)) };
-        if let (Some(copy), Some(key), Some(hooks)) = (copy, key, hooks) {
+        if let (Some(copy), Some(key), Some(hooks)) = (copy.filter(Session::is_small), key, hooks) {
             // SAFETY: both are alive, and the copy is ours alone.
             unsafe { decl::expiry::limit(ssl, copy.as_ptr()) };
             hooks.keep_session(key, copy);

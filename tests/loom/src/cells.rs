@@ -55,7 +55,7 @@ fn serve(left: Option<Box<Left>>) -> usize {
             post(id(FIRST));
         }
     }
-    left.bytes.len()
+    left.bytes.iter().map(Vec::len).sum()
 }
 
 /// A worker that looks at a cell only when a note says so gets each byte that was taken, in order.
@@ -70,7 +70,7 @@ pub fn what_is_sent_arrives() {
     let (mut got, mut notes) = (Vec::new(), Vec::new());
     while got.len() < 3 {
         if turn(&inbox, || true, &mut notes) > 0 {
-            got.extend(absorb(cell).into_iter().flat_map(|left| left.bytes));
+            got.extend(absorb(cell).into_iter().flat_map(|left| left.bytes).flatten());
         }
     }
     other.join().unwrap();
