@@ -7,6 +7,8 @@
 #include "peer.h"
 #include "stage.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -65,6 +67,61 @@ static void check_refused(const char *words)
     tlsloop_server_config config = { .address = address, .mode = TLSLOOP_MODE_PLAIN };
     CHECK_FAILS(stage_refused(config), TLSLOOP_ESYS, words);
     CHECK_HAS(tlsloop_last_error(), path); /* "naming the … file" */
+}
+
+/* "It is removed with the server": with its own. A successor that begins while the other is on its way out, and may be given
+ * the number of the file that has gone, keeps its file. */
+static void what_a_successor_makes_stays(void)
+{
+    name_it("successor.sock");
+    struct fixture *old = listening();
+    CHECK_OK(tlsloop_server_drain(old->server));
+    int fd;
+    while ((fd = dial_unix_try(path)) >= 0) close(fd); /* until it has closed its door */
+    old->loose_descriptors = old->loose_threads = true; /* the other has its own */
+    struct fixture *f = listening();
+    f->loose_descriptors = f->loose_threads = true;
+    fixture_stop(old);
+    check_served();
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+    CHECK(is_gone());
+}
+
+enum { RIVALS = 4 };
+static tlsloop_server *rivals[RIVALS];
+static pthread_barrier_t all_are_here;
+
+static void *begin(void *place)
+{
+    tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
+    config.address = address;
+    config.mode = TLSLOOP_MODE_PLAIN;
+    config.workers = host_wanted() ? TLSLOOP_HOST_DRIVEN : 1;
+    pthread_barrier_wait(&all_are_here);
+    if (tlsloop_server_start(&config, place) != TLSLOOP_OK) CHECK_HAS(tlsloop_last_error(), strerror(EADDRINUSE));
+    return NULL;
+}
+
+/* "TLSLOOP_ESYS where the system refused, for example a port in use": of several that begin at one path, one listens. */
+static void one_of_those_that_begin_together(void)
+{
+    pthread_t threads[RIVALS];
+    name_it("rivals.sock");
+    CHECK(pthread_barrier_init(&all_are_here, NULL, RIVALS) == 0);
+    for (unsigned round = 0; round < check_scaled(300); round++) {
+        unsigned listen = 0;
+        if (round % 2 == 0) close(listen_there(SOCK_STREAM));
+        for (int i = 0; i < RIVALS; i++) CHECK(pthread_create(&threads[i], NULL, begin, &rivals[i]) == 0);
+        for (int i = 0; i < RIVALS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+        for (int i = 0; i < RIVALS; i++) {
+            listen += rivals[i] != NULL;
+            if (rivals[i]) CHECK_OK(tlsloop_server_stop(rivals[i], 0));
+            rivals[i] = NULL;
+        }
+        CHECK_EQ(listen, 1);
+    }
+    pthread_barrier_destroy(&all_are_here);
 }
 
 static void comes_and_goes(void)
@@ -290,7 +347,8 @@ static void a_socket_without_a_file(void)
     fixture_stop(f);
 }
 
-CHECK_MAIN(CASE(comes_and_goes), CASE(a_stale_file_is_replaced), CASE(a_killed_server_is_replaced),
+CHECK_MAIN(CASE(what_a_successor_makes_stays), CASE(one_of_those_that_begin_together),
+           CASE(comes_and_goes), CASE(a_stale_file_is_replaced), CASE(a_killed_server_is_replaced),
            CASE(nothing_is_stolen), CASE(a_successors_file_stays), CASE(a_file_that_was_handed_over_stays),
            CASE(a_relative_path), CASE(too_long), CASE(not_permitted), CASE(the_umask_counts),
            CASE(a_socket_without_a_file))
