@@ -46,6 +46,9 @@
  * TLSLOOP_ESTATE. exit() may be called at any time: threads that are at work in OpenSSL are held before its
  * clean-up, and exit handlers that were registered before the first call of tlsloop, which run behind that,
  * get TLSLOOP_ESTATE from what would use OpenSSL or wait. Callbacks may not throw, longjmp or end their thread.
+ * pthread_cancel() of a thread that is inside a call takes effect behind it. Workers have the stack that
+ * pthread_create() gives, block all signals but SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT and PROF, and of these
+ * what the thread blocks that starts the server.
  *
  * OWNERSHIP. What the host hands over as a pointer stays the host's and is read during the call only,
  * unless the function says otherwise; what tlsloop hands over is valid until the callback returns, or as
@@ -406,7 +409,8 @@ typedef struct tlsloop_server_config {
      */
     unsigned int max_connections;
     /**
-     * Handshakes at once; while so many run, accepting waits. 0: 1024; TLSLOOP_NONE: no limit.
+     * Handshakes at once; while so many run, accepting waits. 0: 1024; TLSLOOP_NONE: no limit. TLS that is started on a
+     * connection which is up (STARTTLS) does not count: `max_connections` bounds it.
      */
     unsigned int max_handshakes;
     /**
@@ -755,7 +759,8 @@ const char *tlsloop_last_error(void);
  * change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
  * thread may use any policy. All functions that change one leave it as it was if they fail.
  *
- * Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child.
+ * Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child, and in
+ * an exit handler that was registered before the first call of tlsloop.
  */
 struct tlsloop_tls *tlsloop_tls_new(void);
 
@@ -855,6 +860,8 @@ int tlsloop_tls_set_crl_file(struct tlsloop_tls *tls, const char *crl_pem);
  * only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no connection
  * without a trusted one.
  *
+ * The peer's certificates may have 32 KiB in all; more fail the handshake.
+ *
  * A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
  * resumed under another that verifies or trusts differently.
  *
@@ -942,13 +949,13 @@ int tlsloop_tls_set_keylog_file(struct tlsloop_tls *tls, const char *path);
  * Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.
  *
  * `config`, its texts and its callback table are copied and may go when the call returns; `config->tls` keeps a
- * reference of the server's own and is frozen. `config->listen_fd` passes to the server on TLSLOOP_OK only.
+ * reference of the server's own and is frozen, but in TLSLOOP_MODE_PLAIN. `config->listen_fd` passes to the server on TLSLOOP_OK only.
  * `*out` is written before the first callback runs, and only on TLSLOOP_OK; the host ends the server with
  * tlsloop_server_stop(). Any thread may call it; not to be called before daemon(3), which would leave the threads behind.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
- * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_EDEADLK for a
- * host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
+ * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_ESTATE if the
+ * process would have more than 4096 workers; TLSLOOP_EDEADLK for a host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
  */
 int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsloop_server **out);
 
@@ -970,8 +977,9 @@ int tlsloop_server_wait(struct tlsloop_server *server);
 int tlsloop_server_request_stop(struct tlsloop_server *server);
 
 /**
- * Stops accepting and serves on. What the kernel has queued is still accepted; then the server closes its copy of the
- * listening socket. Where another process holds the socket, no connection is lost.
+ * Stops accepting and serves on. What the kernel has queued is still accepted, up to `max_connections`; then the server
+ * closes its copy of the listening socket, and the file of a unix socket goes. Where another process holds the socket, no
+ * connection is lost.
  *
  * Any thread and any callback may call it; again, it does nothing. Returns TLSLOOP_OK or TLSLOOP_EINVAL for NULL.
  */
@@ -1022,7 +1030,7 @@ int tlsloop_server_set_tls(struct tlsloop_server *server, struct tlsloop_tls *tl
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
  * of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
- * the server is stopping.
+ * the server is stopping; TLSLOOP_ESYS where the system refused.
  */
 int tlsloop_server_adopt(struct tlsloop_server *server, int fd, void *data, tlsloop_conn *out);
 

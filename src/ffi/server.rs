@@ -30,13 +30,13 @@ unsafe fn server<'a>(server: *const tlsloop_server) -> Result<&'a Server> {
 /// Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.
 ///
 /// `config`, its texts and its callback table are copied and may go when the call returns; `config->tls` keeps a
-/// reference of the server's own and is frozen. `config->listen_fd` passes to the server on TLSLOOP_OK only.
+/// reference of the server's own and is frozen, but in TLSLOOP_MODE_PLAIN. `config->listen_fd` passes to the server on TLSLOOP_OK only.
 /// `*out` is written before the first callback runs, and only on TLSLOOP_OK; the host ends the server with
 /// tlsloop_server_stop(). Any thread may call it; not to be called before daemon(3), which would leave the threads behind.
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
-/// TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_EDEADLK for a
-/// host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
+/// TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_ESTATE if the
+/// process would have more than 4096 workers; TLSLOOP_EDEADLK for a host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
 ///
 /// # Safety
 /// `config` is NULL or points to a struct of the size that it states; `out` is NULL or writable.
@@ -100,8 +100,9 @@ pub unsafe extern "C" fn tlsloop_server_request_stop(server: *mut tlsloop_server
     }
 }
 
-/// Stops accepting and serves on. What the kernel has queued is still accepted; then the server closes its copy of the
-/// listening socket. Where another process holds the socket, no connection is lost.
+/// Stops accepting and serves on. What the kernel has queued is still accepted, up to `max_connections`; then the server
+/// closes its copy of the listening socket, and the file of a unix socket goes. Where another process holds the socket, no
+/// connection is lost.
 ///
 /// Any thread and any callback may call it; again, it does nothing. Returns TLSLOOP_OK or TLSLOOP_EINVAL for NULL.
 ///
@@ -188,7 +189,7 @@ pub unsafe extern "C" fn tlsloop_server_set_tls(server: *mut tlsloop_server, tls
 ///
 /// Returns TLSLOOP_OK; TLSLOOP_EINVAL for NULL or an `fd` that is not a connected stream socket; TLSLOOP_ESTATE at a limit
 /// of connections, or for a peer that must send a PROXY header and is not in `config->proxy_trusted`; TLSLOOP_ECLOSED once
-/// the server is stopping.
+/// the server is stopping; TLSLOOP_ESYS where the system refused.
 ///
 /// # Safety
 /// `server` is NULL or a server that was not stopped; `out` is NULL or writable; `fd` is the host's to give.

@@ -49,7 +49,8 @@ impl Deref for Held {
 /// change it then answers TLSLOOP_ESTATE. To change something, make a new one and hand it to tlsloop_server_set_tls(). Any
 /// thread may use any policy. All functions that change one leave it as it was if they fail.
 ///
-/// Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child.
+/// Returns the policy, which the host frees by tlsloop_tls_free(); NULL only in a forked child, and in
+/// an exit handler that was registered before the first call of tlsloop.
 #[unsafe(no_mangle)]
 pub extern "C" fn tlsloop_tls_new() -> *mut tlsloop_tls {
     guard_ptr("tlsloop_tls_new", visiting(|| Ok(Arc::into_raw(Arc::new(Policy::new())).cast_mut().cast())))

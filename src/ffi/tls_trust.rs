@@ -65,6 +65,8 @@ pub unsafe extern "C" fn tlsloop_tls_set_crl_file(tls: *mut tlsloop_tls, crl_pem
 /// only: a client may come without, but a certificate that it shows must be trusted. TLSLOOP_VERIFY_REQUIRED: no connection
 /// without a trusted one.
 ///
+/// The peer's certificates may have 32 KiB in all; more fail the handshake.
+///
 /// A server that verifies needs a trust to be set, else its start answers TLSLOOP_EINVAL. What one policy lets in is never
 /// resumed under another that verifies or trusts differently.
 ///

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void leaks_nothing(void (*attempt)(void))
@@ -196,6 +197,25 @@ static void try_port_in_use(void)
     CHECK_HAS(tlsloop_last_error(), "Address already in use");
     CHECK_OK(tlsloop_tls_set_alpn(config.tls, "h2", 0)); /* no server uses the policy yet, so it is not frozen */
     close(taken);
+    /* Nor by what fails later. */
+    struct rlimit limit, low;
+    tlsloop_server *server = NULL;
+    unsigned failures = 0;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    config.port = 0;
+    for (rlim_t most = 0; !server; most++) {
+        low = (struct rlimit){ most, limit.rlim_max };
+        CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+        int code = tlsloop_server_start(&config, &server);
+        CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+        if (code == TLSLOOP_OK) break;
+        CHECK_EQ(code, TLSLOOP_ESYS);
+        failures++;
+        CHECK_OK(tlsloop_tls_set_alpn(config.tls, "h2", 0));
+    }
+    CHECK(failures > 4);
+    CHECK_OK(tlsloop_server_stop(server, 0));
+    config.port = (uint16_t)port;
     start_works(&config);
     tlsloop_tls_free(config.tls);
 }

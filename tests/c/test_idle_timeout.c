@@ -154,6 +154,28 @@ static void the_handshakes_deadline_ends_with_it(void)
     fixture_stop(f);
 }
 
+static void send_nothing(tlsloop_conn conn, void *arg)
+{
+    /* The last one runs at the end. */
+    if (tlsloop_conn_send(conn, "", 0) != TLSLOOP_OK) return;
+    CHECK_OK(tlsloop_conn_post_after(conn, SHORT_MS / 4, send_nothing, arg));
+}
+
+static void send_nothing_again_and_again(struct fixture *f, tlsloop_conn conn)
+{
+    (void)f;
+    CHECK_OK(tlsloop_conn_post_after(conn, SHORT_MS / 4, send_nothing, NULL));
+}
+
+/* "without a byte in either direction": an empty send is none. */
+static void an_empty_send_renews_nothing(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on.connect = send_nothing_again_and_again, .config.idle_timeout_ms = SHORT_MS });
+    struct peer p = peer_connect(f->port);
+    check_timed_out(f, &p);
+}
+
 CHECK_MAIN(CASE(of_the_configuration), CASE(of_one_connection), CASE(the_last_one_counts),
            CASE(none_is_never), CASE(speaking_renews_it), CASE(a_record_that_comes_slowly),
-           CASE(the_handshakes_deadline_ends_with_it))
+           CASE(the_handshakes_deadline_ends_with_it), CASE(an_empty_send_renews_nothing))

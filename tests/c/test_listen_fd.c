@@ -186,6 +186,36 @@ static void drained(tlsloop_server_config config)
     sem_destroy(&go_on);
 }
 
+/* L35: "Where another process holds the socket, no connection is lost": who cannot be taken is left to the other. */
+static void l35_who_cannot_be_taken_is_left_to_the_successor(void)
+{
+    enum { WAITING = 5 };
+    int clients[WAITING];
+    CHECK(sem_init(&held, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
+    struct fixture *f = stage_start((struct options){
+        .on.data = hold, .config = { .mode = TLSLOOP_MODE_PLAIN, .max_connections = 1 } }, NULL);
+    int fd = tlsloop_server_listen_fd(f->server), holder = tcp_connect(f->port);
+    f->loose_descriptors = f->loose_threads = true;
+    CHECK(tcp_send(holder, "hold", 4));
+    while (sem_wait(&held) != 0) CHECK(errno == EINTR);
+    for (int i = 0; i < WAITING; i++) clients[i] = tcp_connect(f->port);
+    CHECK_OK(tlsloop_server_drain(f->server));
+    CHECK(sem_post(&go_on) == 0);
+    CHECK(dial_expect(holder, "hold") && served(holder));
+    struct fixture *successor = over(fd, (struct options){ 0 });
+    successor->loose_descriptors = successor->loose_threads = true;
+    for (int i = 0; i < WAITING; i++) CHECK(served(clients[i]));
+    CHECK_EQ(fixture_stats(f).refused_limit, 0);
+    for (int i = 0; i < WAITING; i++) close(clients[i]);
+    close(holder);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    EVENTUALLY_EQ(successor->disconnects, WAITING);
+    fixture_stop(f);
+    fixture_stop(successor);
+    sem_destroy(&held);
+    sem_destroy(&go_on);
+}
+
 static void l35_drain_takes_what_is_queued(void)
 {
     drained((tlsloop_server_config){ 0 });
@@ -267,5 +297,5 @@ static void l35_who_comes_later_waits_for_the_successor(void)
 }
 
 CHECK_MAIN(CASE(what_does_not_listen), CASE(a_socket_of_the_hosts), CASE(l35_the_hosts_copy_goes_on),
-           CASE(a_duplicate), CASE(l35_drain_takes_what_is_queued), CASE(l35_drain_at_the_limit_of_handshakes),
+           CASE(a_duplicate), CASE(l35_drain_takes_what_is_queued), CASE(l35_who_cannot_be_taken_is_left_to_the_successor), CASE(l35_drain_at_the_limit_of_handshakes),
            CASE(drain_in_a_callback), CASE(l35_who_comes_later_waits_for_the_successor))

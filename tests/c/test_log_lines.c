@@ -228,6 +228,38 @@ static void a_reload_in_a_callback(void)
     tlsloop_tls_free(renewed);
 }
 
+static tlsloop_server *reloading;
+static atomic_uint lines_of_reloads, reloads;
+static atomic_bool is_over;
+
+static void reload_for_each_line(int level, const char *line, void *user)
+{
+    (void)level, (void)user;
+    lines_of_reloads += strstr(line, "set_tls") != NULL;
+    if (reloading && !is_over && ++reloads < 100) CHECK_OK(tlsloop_server_set_tls(reloading, renewed));
+}
+
+/* "Calls that it makes write no lines to it": a host that reloads for a line about its certificate would not end. */
+static void a_reload_in_the_log(void)
+{
+    tlsloop_callbacks callbacks = TLSLOOP_CALLBACKS_INIT;
+    tlsloop_server_config config = TLSLOOP_SERVER_CONFIG_INIT;
+    callbacks.on_log = reload_for_each_line;
+    config.callbacks = &callbacks;
+    config.address = "127.0.0.1";
+    config.log_level = TLSLOOP_LOG_DEBUG;
+    config.tls = renewed = expired_policy();
+    CHECK_OK(tlsloop_server_start(&config, &reloading));
+    CHECK_OK(tlsloop_server_set_tls(reloading, renewed));
+    EVENTUALLY(reloads > 0);
+    check_nap(20);
+    is_over = true;
+    CHECK_OK(tlsloop_server_stop(reloading, 0));
+    if (reloads > 20) check_failed(__FILE__, __LINE__, "%u reloads", (unsigned)reloads);
+    CHECK_EQ(lines_of_reloads, 1);
+    tlsloop_tls_free(renewed);
+}
+
 static void start_tls(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
 {
     (void)f, (void)data;
@@ -255,4 +287,4 @@ static void over_to_tls(void)
     CHECK_EQ(seen(&book, "tls"), 1);
 }
 
-CHECK_MAIN(CASE(a_lively_run), CASE(a_reload_in_a_callback), CASE(over_to_tls))
+CHECK_MAIN(CASE(a_lively_run), CASE(a_reload_in_a_callback), CASE(a_reload_in_the_log), CASE(over_to_tls))

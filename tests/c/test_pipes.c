@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,5 +139,24 @@ static void l22_a_key_log_that_nobody_reads(void)
     CHECK(unlink(path) == 0);
 }
 
+/* A file with a limit is a full disk, too (RLIMIT_FSIZE, setrlimit(2)): SIGXFSZ ends programs. */
+static void a_key_log_at_its_limit(void)
+{
+    struct identity mine = keys_local();
+    const char *path = keys_file("limited.log", "", 0);
+    tlsloop_tls *tls = tlsloop_tls_new();
+    CHECK_OK(tlsloop_tls_add_certificate_file(tls, mine.chain, mine.key));
+    CHECK_OK(tlsloop_tls_set_keylog_file(tls, path));
+    CHECK(pipe_for_stderr() >= 0); /* what may be said goes there, and not into the file of a test run */
+    CHECK(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 1, 1 }) == 0);
+    struct fixture *f = fixture_start((struct options){ .on.worker_stop = none_is_pending, .config.tls = tls });
+    tlsloop_tls_free(tls);
+    f->loose_descriptors = true;
+    one_visit(f->port);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    fixture_stop(f);
+    CHECK(!is_pending(SIGXFSZ));
+}
+
 CHECK_MAIN(CASE(lines_that_the_variable_asks_for), CASE(l22_standard_error_that_nobody_reads),
-           CASE(l22_a_signal_of_the_hosts_own_stays), CASE(l22_a_key_log_that_nobody_reads))
+           CASE(l22_a_signal_of_the_hosts_own_stays), CASE(l22_a_key_log_that_nobody_reads), CASE(a_key_log_at_its_limit))

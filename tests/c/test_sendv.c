@@ -57,6 +57,8 @@ static void arguments(void)
     tlsloop_conn conn = fixture_conn(f, 0);
     CHECK_EQ(tlsloop_conn_sendv(conn, NULL, 1), TLSLOOP_EINVAL);
     CHECK_EQ(tlsloop_conn_sendv(conn, bad, 2), TLSLOOP_EINVAL);
+    static const tlsloop_slice endless[] = { PIECE("a"), { "b", SIZE_MAX / 4 }, { "c", SIZE_MAX / 4 }, { "d", 1 } };
+    CHECK_FAILS(tlsloop_conn_sendv(conn, endless, 4), TLSLOOP_EINVAL, "sum");
     CHECK_EQ(tlsloop_conn_queued(conn), 0); /* all or nothing */
     CHECK_OK(tlsloop_conn_sendv(conn, NULL, 0));
     CHECK_OK(tlsloop_conn_sendv(conn, nothing, 2));

@@ -98,7 +98,8 @@ pub struct tlsloop_server_config {
     pub workers: c_uint,
     /// Connections at once, above which new ones are refused; 0: no limit.
     pub max_connections: c_uint,
-    /// Handshakes at once; while so many run, accepting waits. 0: 1024; TLSLOOP_NONE: no limit.
+    /// Handshakes at once; while so many run, accepting waits. 0: 1024; TLSLOOP_NONE: no limit. TLS that is started on a
+    /// connection which is up (STARTTLS) does not count: `max_connections` bounds it.
     pub max_handshakes: c_uint,
     /// Connections at once from one address, above which new ones are refused; 0: no limit.
     pub max_connections_per_ip: c_uint,

@@ -188,6 +188,16 @@ impl Issued {
         }
     }
 
+    /// The same with the number of another issuer's certificate.
+    pub(crate) fn numbered_like(self, other: &Issued) -> Issued {
+        // SAFETY: two live certificates; the number is copied.
+        unsafe {
+            let number = ffi::X509_get_serialNumber(other.cert.as_ptr());
+            yes(ffi::X509_set_serialNumber(self.cert.as_ptr(), number)).unwrap();
+        }
+        self
+    }
+
     /// "good" for a leaf of this issuer until so many seconds from now, in DER.
     pub(crate) fn ocsp_der(&self, leaf: &Issued, until: c_long) -> Vec<u8> {
         // SAFETY: new objects of our own; the response takes copies.

@@ -146,7 +146,11 @@ fn an_ocsp_response_goes_with_its_certificate() {
     let server = serving(&[&a, &b]);
     let wrong = refused(server.set_ocsp_file(&dir.file("a.der", &root.ocsp_der(&a, 1000))), Code::Tls);
     assert!(wrong.contains("a.der") && wrong.contains("added last"), "{wrong}");
-    for bad in [&b""[..], b"garbage", &fresh[..fresh.len() - 1], &[&fresh[..], b"x"].concat()] {
+    // Numbers are an issuer's own.
+    let other = Issued::root("other");
+    let namesake = other.issue(Wish { dns: &["b.example"], ..Wish::default() }).numbered_like(&b);
+    let strange = other.ocsp_der(&namesake, 1000);
+    for bad in [&b""[..], b"garbage", &fresh[..fresh.len() - 1], &[&fresh[..], b"x"].concat(), &strange] {
         refused(server.set_ocsp_file(&dir.file("bad.der", bad)), Code::Tls);
     }
     server.set_ocsp_file(&dir.file("b.der", &fresh)).unwrap();
