@@ -59,19 +59,22 @@ fn enough(first: &[u8]) -> usize {
 /// What a ClientHello says of its own length (RFC 8446, 4), which may stand in several records; 0 if it is none. The error is
 /// how many bytes that takes.
 fn claim(first: &[u8]) -> std::result::Result<usize, usize> {
-    let (mut at, mut message) = (0, Vec::with_capacity(4));
-    while message.len() < 4 {
+    let (mut at, mut message, mut known) = (0, [0; 4], 0);
+    while known < message.len() {
         let header = first.get(at..at + HEADER).ok_or(at + HEADER)?;
         let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
         if header[0] != 22 || length == 0 {
             return Ok(0);
         }
-        let wanted = at + HEADER + length.min(4 - message.len());
-        message.extend_from_slice(first.get(at + HEADER..wanted).ok_or(wanted)?);
+        let part = length.min(message.len() - known);
+        let wanted = at + HEADER + part;
+        message[known..known + part].copy_from_slice(first.get(at + HEADER..wanted).ok_or(wanted)?);
+        known += part;
         at += HEADER + length;
     }
-    let is_hello = message[0] == 1;
-    Ok(if is_hello { u32::from_be_bytes([0, message[1], message[2], message[3]]) as usize } else { 0 })
+    let [kind, length @ ..] = message;
+    let is_hello = kind == 1;
+    Ok(if is_hello { length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)) } else { 0 })
 }
 
 /// What the first bytes of a connection are.
