@@ -22,6 +22,7 @@ static tlsloop_client *connect_with(int port, const struct identity *trust, unsi
     config.host = "127.0.0.1";
     config.port = (uint16_t)port;
     config.io_timeout_ms = io_timeout_ms;
+    config.connect_timeout_ms = 10000 * check_time_factor();
     config.tls = tlsloop_tls_new();
     CHECK(config.tls != NULL);
     if (trust)

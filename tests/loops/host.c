@@ -129,6 +129,7 @@ static tlsloop_client *client_to(int port, bool is_known)
         CHECK_OK(tlsloop_tls_add_certificate_file(config.tls, client_identity.chain, client_identity.key));
     config.host = "127.0.0.1";
     config.port = (uint16_t)port;
+    config.connect_timeout_ms = 10000 * check_time_factor();
     CHECK_OK(tlsloop_client_connect(&config, &client));
     tlsloop_tls_free(config.tls);
     return client;
