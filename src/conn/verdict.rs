@@ -50,8 +50,10 @@ impl Conn {
         self.finish(Verdict::new(Reason::Aborted, Code::Closed, "refused"));
     }
 
-    /// Bytes of the host's came too late to leave: then it has not ended in good order.
+    /// Bytes of the host's came too late to leave, those `n` or others that were taken over when it was over already: then it
+    /// has not ended in good order.
     pub(crate) fn leave_behind(&mut self, n: usize) {
+        let n = n + self.queue.len() + self.in_flight;
         if n > 0 && self.verdict().is_good() {
             let why = format!("the connection ended before the last {n} bytes could be sent");
             self.overrule(Verdict::new(Reason::Reset, Code::Closed, why));

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic tlsloop_conn ended;
@@ -74,7 +75,48 @@ static void a_goodbye_before_the_reset(void)
     fixture_stop(f);
 }
 
+static void *send_second(void *conn)
+{
+    CHECK_OK(tlsloop_conn_send(*(tlsloop_conn *)conn, "second", 6));
+    return NULL;
+}
+
+static void hold_or_answer_twice(struct fixture *f, tlsloop_conn conn, const void *data, size_t len)
+{
+    pthread_t thread;
+    if (len == 4) return wait_at_gate(f, conn, data, len);
+    CHECK_OK(tlsloop_conn_send(conn, "first", 5));
+    CHECK(pthread_create(&thread, NULL, send_second, &conn) == 0 && pthread_join(thread, NULL) == 0);
+}
+
+/* The peer is gone when it is answered, and the first part of the answer tells so before the second, which another thread
+ * has sent, is taken over. */
+static void what_another_thread_sent_is_lost_with_a_reason(void)
+{
+    struct fixture *f = fixture_start((struct options){
+        .on.data = hold_or_answer_twice, .config.mode = TLSLOOP_MODE_PLAIN });
+    int guard = tcp_connect(f->port), fd = tcp_connect(f->port);
+    EVENTUALLY_EQ(f->connects, 2);
+    tlsloop_conn conn = fixture_conn(f, 1);
+    CHECK_OK(tlsloop_conn_pause(conn)); /* so that question and end are found together */
+    CHECK(tcp_send(fd, "question", 8));
+    close(fd);
+    check_nap(50);
+    ended = 0;
+    CHECK_EQ(pthread_mutex_lock(&gate), 0);
+    CHECK(tcp_send(guard, "hold", 4));
+    EVENTUALLY(ended != 0);
+    CHECK_OK(tlsloop_conn_resume(conn));
+    CHECK_EQ(pthread_mutex_unlock(&gate), 0);
+    EVENTUALLY_EQ(f->disconnects, 1);
+    CHECK_EQ(f->reasons[TLSLOOP_REASON_RESET], 1);
+    close(guard);
+    EVENTUALLY_EQ(f->disconnects, 2);
+    fixture_stop(f);
+}
+
 static void in_plain_text(void) { check_late_end(TLSLOOP_MODE_PLAIN, false); }
 static void with_tls(void) { check_late_end(TLSLOOP_MODE_TLS, true); }
 
-CHECK_MAIN(CASE(in_plain_text), CASE(with_tls), CASE(a_goodbye_before_the_reset))
+CHECK_MAIN(CASE(in_plain_text), CASE(with_tls), CASE(a_goodbye_before_the_reset),
+           CASE(what_another_thread_sent_is_lost_with_a_reason))
