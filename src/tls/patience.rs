@@ -8,7 +8,7 @@
 const READS: u8 = 80;
 /// What a read costs for each so many bytes of it.
 const LONG: usize = 2048;
-/// Those that a record takes, whatever is in it.
+/// Those that a record with data takes.
 const RECORD: u8 = 2;
 /// How many useless ones a visit may have made before others have their turn.
 const WORN: u8 = 16;
@@ -19,21 +19,17 @@ pub(crate) struct Patience {
     left: Option<u8>,
     /// Reads that gave none, though data came behind them.
     barren: u8,
-    /// The last read found nothing, so what OpenSSL does next, it can only do later.
-    starved: bool,
-    /// Something was read since the last message.
-    is_paid: bool,
 }
 
 impl Patience {
     /// At the beginning of a visit.
     pub(crate) fn new() -> Patience {
-        Patience { left: None, barren: 0, starved: false, is_paid: false }
+        Patience { left: None, barren: 0 }
     }
 
     /// Data is to be read.
     pub(crate) fn expect_data(&mut self) {
-        (self.left, self.starved) = (Some(READS), false);
+        self.left = Some(READS);
     }
 
     /// Whether one more read may be made.
@@ -44,24 +40,6 @@ impl Patience {
     /// A read has given so many bytes.
     pub(crate) fn note_read(&mut self, n: usize) {
         self.spend(cost_of(n) + 1);
-        self.is_paid = true;
-    }
-
-    /// A read has found nothing, or was not allowed to look.
-    pub(crate) fn note_starved(&mut self) {
-        self.starved = true;
-    }
-
-    /// Whether OpenSSL stands still for want of bytes.
-    pub(crate) fn is_starved(&self) -> bool {
-        self.starved
-    }
-
-    /// OpenSSL has dealt with a message of its own, and may have more in hand. The first of a record is paid for by the reads.
-    pub(crate) fn note_message(&mut self) {
-        if !std::mem::take(&mut self.is_paid) {
-            self.spend(RECORD);
-        }
     }
 
     /// So many bytes of data have come of it.
@@ -118,9 +96,9 @@ mod tests {
         assert!(patience.allows() && !patience.is_worn());
     }
 
-    /// The longest records have room for thousands of messages; they end it sooner, and other messages as records do.
+    /// The longest records have room for thousands of messages; they end it sooner.
     #[test]
-    fn long_records_and_messages_within_one_wear_it_too() {
+    fn long_records_wear_it_sooner() {
         let mut patience = Patience::new();
         patience.expect_data();
         let records = (0..100).take_while(|_| {
@@ -128,12 +106,6 @@ mod tests {
             patience.allows()
         });
         assert!(records.count() < 10);
-        patience.expect_data();
-        [5, 100].into_iter().for_each(|n| patience.note_read(n));
-        (0..39).for_each(|_| patience.note_message());
-        assert!(patience.allows());
-        patience.note_message();
-        assert!(!patience.allows());
     }
 
     /// What comes between two pieces of data adds up within a visit.

@@ -111,14 +111,7 @@ impl Tls {
 
     fn read(&mut self, wire: &mut Wire<'_>, buf: &mut [u8]) -> Step<usize> {
         wire.patience.expect_data();
-        let answer = loop {
-            let answer = self.ssl.read(wire, buf);
-            // OpenSSL comes back after each message of its own: however many are in hand, they count.
-            if !matches!(answer, Answer::WantRead) || wire.patience.is_starved() || !wire.patience.allows() {
-                break answer;
-            }
-            wire.patience.note_message();
-        };
+        let answer = self.ssl.read(wire, buf);
         match answer {
             Answer::Done(n) => wire.patience.note_data(n),
             Answer::WantRead if !wire.patience.allows() => {
