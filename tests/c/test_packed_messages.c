@@ -9,9 +9,6 @@
 #include "policy.h"
 #include "stage.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,86 +17,7 @@
 
 enum { RECORD = 16384, HANDSHAKE = 22 };
 
-/* --- Records of TLS 1.2 that no client of OpenSSL's would write (RFC 5246 6.3, RFC 5288 3) ----------------------- */
-
-struct sealer {
-    EVP_CIPHER_CTX *cipher;
-    unsigned char salt[4];
-    uint64_t number;
-};
-
-static void derive(SSL *ssl, unsigned char *keys, size_t len)
-{
-    unsigned char secret[48], seed[13 + 64] = "key expansion";
-    CHECK_EQ(SSL_SESSION_get_master_key(SSL_get_session(ssl), secret, sizeof secret), sizeof secret);
-    CHECK_EQ(SSL_get_server_random(ssl, seed + 13, 32), 32);
-    CHECK_EQ(SSL_get_client_random(ssl, seed + 45, 32), 32);
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
-    EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string("digest", (char[]){ "SHA256" }, 0),
-        OSSL_PARAM_construct_octet_string("secret", secret, sizeof secret),
-        OSSL_PARAM_construct_octet_string("seed", seed, sizeof seed),
-        OSSL_PARAM_construct_end(),
-    };
-    CHECK_EQ(EVP_KDF_derive(context, keys, len, params), 1);
-    EVP_KDF_CTX_free(context);
-    EVP_KDF_free(kdf);
-}
-
-static struct sealer sealer_of_client(SSL *ssl)
-{
-    unsigned char keys[40]; /* both keys, then both salts */
-    struct sealer s = { .cipher = EVP_CIPHER_CTX_new(), .number = 1 };
-    derive(ssl, keys, sizeof keys);
-    CHECK_EQ(EVP_EncryptInit_ex(s.cipher, EVP_aes_128_gcm(), NULL, keys, NULL), 1);
-    memcpy(s.salt, keys + 32, sizeof s.salt);
-    return s;
-}
-
-static size_t seal(struct sealer *s, int type, const unsigned char *data, size_t len, unsigned char *record)
-{
-    unsigned char nonce[12], about[13];
-    int n;
-    for (int i = 0; i < 8; i++) nonce[4 + i] = about[i] = (unsigned char)(s->number >> (56 - 8 * i));
-    memcpy(nonce, s->salt, sizeof s->salt);
-    s->number++;
-    size_t whole = 8 + len + 16;
-    memcpy(about + 8, (unsigned char[]){ (unsigned char)type, 3, 3, (unsigned char)(len >> 8), (unsigned char)len }, 5);
-    memcpy(record, (unsigned char[]){ (unsigned char)type, 3, 3, (unsigned char)(whole >> 8), (unsigned char)whole }, 5);
-    memcpy(record + 5, nonce + 4, 8);
-    CHECK_EQ(EVP_EncryptInit_ex(s->cipher, NULL, NULL, NULL, nonce), 1);
-    CHECK_EQ(EVP_EncryptUpdate(s->cipher, NULL, &n, about, sizeof about), 1);
-    CHECK_EQ(EVP_EncryptUpdate(s->cipher, record + 13, &n, data, (int)len), 1);
-    CHECK_EQ(EVP_EncryptFinal_ex(s->cipher, record + 13 + len, &n), 1);
-    CHECK_EQ(EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, 16, record + 13 + len), 1);
-    return 5 + whole;
-}
-
 /* --- The cases ----------------------------------------------------------------------------------------------------- */
-
-/* L26: "work per turn is bounded": a few records full of messages without data, each of which is answered by an alert. */
-static void l26_a_record_full_of_hellos_ends_the_connection(void)
-{
-    static unsigned char hellos[RECORD], record[RECORD + 64];
-    struct fixture *f = stage_start((struct options){ 0 }, NULL);
-    struct peer other = peer_connect(f->port);
-    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    CHECK_EQ(SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES128-GCM-SHA256"), 1);
-    struct peer p = peer_connect_with(f->port, (struct peer_options){ context, .version = TLS1_2_VERSION });
-    struct sealer s = sealer_of_client(p.ssl);
-    for (size_t i = 0; i < RECORD; i += 4) hellos[i] = 1;
-    for (int i = 0; i < 12 && tcp_send(p.fd, record, seal(&s, HANDSHAKE, hellos, RECORD, record)); i++) {}
-    while (tcp_recv(p.fd, record, sizeof record) > 0) {}
-    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PROTOCOL], 1);
-    CHECK(peer_echo(&other, "still here"));
-    peer_close(&p);
-    peer_leave(&other);
-    EVP_CIPHER_CTX_free(s.cipher);
-    SSL_CTX_free(context);
-    EVENTUALLY_EQ(f->disconnects, 2);
-    fixture_stop(f);
-}
 
 static atomic_bool enough;
 
@@ -242,6 +160,6 @@ static void certificates_without_end_are_refused(void)
     SSL_CTX_free(context);
 }
 
-CHECK_MAIN(CASE(l26_a_record_full_of_hellos_ends_the_connection), CASE(a_server_that_says_no_hello_has_its_time),
+CHECK_MAIN(CASE(a_server_that_says_no_hello_has_its_time),
            CASE(l26_a_hello_of_many_key_shares_is_refused), CASE(l26_a_hello_that_claims_too_much_is_refused),
            CASE(certificates_without_end_are_refused))
