@@ -949,13 +949,15 @@ int tlsloop_tls_set_keylog_file(struct tlsloop_tls *tls, const char *path);
  * Starts a server: it listens, and its workers run, when the call returns TLSLOOP_OK.
  *
  * `config`, its texts and its callback table are copied and may go when the call returns; `config->tls` keeps a
- * reference of the server's own and is frozen, but in TLSLOOP_MODE_PLAIN. `config->listen_fd` passes to the server on TLSLOOP_OK only.
+ * reference of the server's own and is frozen, but in TLSLOOP_MODE_PLAIN. `config->listen_fd` passes to the server on
+ * TLSLOOP_OK only.
  * `*out` is written before the first callback runs, and only on TLSLOOP_OK; the host ends the server with
  * tlsloop_server_stop(). Any thread may call it; not to be called before daemon(3), which would leave the threads behind.
  *
  * Returns TLSLOOP_OK; TLSLOOP_EINVAL for a member that is wrong (a certificate or trust that is missing, too);
  * TLSLOOP_ESYS where the system refused, for example a port in use; TLSLOOP_ETLS where OpenSSL did; TLSLOOP_ESTATE if the
- * process would have more than 4096 workers; TLSLOOP_EDEADLK for a host-driven server in a callback. tlsloop_last_error() names the culprit. On failure nothing is left behind.
+ * process would have more than 4096 workers; TLSLOOP_EDEADLK for a host-driven server in a callback.
+ * tlsloop_last_error() names the culprit. On failure nothing is left behind.
  */
 int tlsloop_server_start(const struct tlsloop_server_config *config, struct tlsloop_server **out);
 
@@ -1074,7 +1076,8 @@ int tlsloop_server_fd(const struct tlsloop_server *server);
  * not at all; -1: until there is some. A signal is a turn without events.
  *
  * Returns 0, or 1 once a stop was requested, and from then on without waiting; TLSLOOP_EDEADLK in a callback;
- * TLSLOOP_ESTATE while another thread polls or waits, or for a server with worker threads; TLSLOOP_EINVAL for NULL or a timeout below -1.
+ * TLSLOOP_ESTATE while another thread polls or waits, or for a server with worker threads; TLSLOOP_EINVAL for NULL or a
+ * timeout below -1.
  */
 int tlsloop_server_poll(struct tlsloop_server *server, int timeout_ms);
 

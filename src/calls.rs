@@ -3,7 +3,6 @@
 //! On the connection's own worker a call reaches the connection itself, without a lock. From elsewhere it leaves its
 //! request in the connection's cell and tells the worker.
 
-use std::collections::TryReserveError;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -44,7 +43,8 @@ fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     let mut piece = Vec::new();
     if is_long {
         // Before the lock is taken, because the worker may wait for that.
-        copy(parts, len, &mut piece)?;
+        reserve(&mut piece, len)?;
+        append(&mut piece, parts);
     }
     let mut state = cell.lock(id.generation())?;
     let last = state.left.as_mut().and_then(|left| left.bytes.last_mut());
@@ -52,11 +52,11 @@ fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     let is_own = last.is_none();
     let room = last.unwrap_or(&mut piece);
     if !is_long {
-        room.try_reserve(len).map_err(no_room)?;
+        reserve(room, len)?;
     }
     cell.gauge.accept(len, high_water, true).map_err(refused)?;
     if !is_long {
-        copy(parts, len, room)?;
+        append(room, parts);
     }
     if !is_own {
         return Ok(());
@@ -73,14 +73,13 @@ fn send_from_elsewhere(id: Id, parts: &[&[u8]]) -> Result<()> {
     Ok(())
 }
 
-fn copy(parts: &[&[u8]], len: usize, to: &mut Vec<u8>) -> Result<()> {
-    to.try_reserve(len).map_err(no_room)?;
-    parts.iter().for_each(|part| to.extend_from_slice(part));
-    Ok(())
+fn reserve(room: &mut Vec<u8>, len: usize) -> Result<()> {
+    room.try_reserve(len).map_err(|error| Error::new(Code::NoMemory, format!("the send queue: {error}")))
 }
 
-fn no_room(error: TryReserveError) -> Error {
-    Error::new(Code::NoMemory, format!("the send queue: {error}"))
+/// Within what was reserved.
+fn append(room: &mut Vec<u8>, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| room.extend_from_slice(part));
 }
 
 /// Asks something of a connection; `mark` is how far that ends it, if it does.

@@ -26,7 +26,9 @@ impl Server {
         if let Crew::HostDriven(worker) = &self.crew {
             // Between two turns, too: who polls meanwhile is turned away, not who waits.
             let mut worker = worker.try_lock().ok_or_else(polled)?;
-            while !self.turn(&mut worker, Timeout::Forever)? {}
+            while !self.turn(&mut worker, Timeout::Forever) {
+                exit::check()?;
+            }
             return Ok(());
         }
         while !self.stop_requested.load(Ordering::SeqCst) {
@@ -54,14 +56,13 @@ impl Server {
             return Err(Error::state("tlsloop_server_poll: the server has worker threads"));
         };
         let mut worker = worker.try_lock().ok_or_else(polled)?;
-        self.turn(&mut worker, timeout)
+        Ok(self.turn(&mut worker, timeout))
     }
 
-    fn turn(&self, worker: &mut Worker, timeout: Timeout) -> Result<bool> {
-        exit::check()?;
+    fn turn(&self, worker: &mut Worker, timeout: Timeout) -> bool {
         let timeout = if self.stop_requested.load(Ordering::SeqCst) { Timeout::Millis(0) } else { timeout };
         worker.poll(timeout);
-        Ok(self.stop_requested.load(Ordering::SeqCst))
+        self.stop_requested.load(Ordering::SeqCst)
     }
 
     /// The descriptor that is readable while there is work for [`Server::poll`].

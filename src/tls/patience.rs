@@ -1,8 +1,8 @@
 //! How long a visit waits for data while OpenSSL is busy with messages of its own.
 //!
-//! A record costs two reads, its header and the rest; a long one holds many messages, and counts for its length, too.
-//! Between two pieces of data a peer may put a few messages without any (new keys, tickets); each may cost a derivation of
-//! keys and an answer, so many of them are an attack (RFC 8446, 4.6.3), also where one record holds them all.
+//! A record costs two reads, its header and the rest. Between two pieces of data a peer may put a few records without any
+//! (new keys, tickets); each may cost a derivation of keys and an answer, so many of them are an attack (RFC 8446, 4.6.3).
+//! One record may hold thousands of messages, which OpenSSL deals with in one go; so a long one counts for its length, too.
 
 /// How many reads may give no data: 32 records, the number at which others stop, too, and some that come in pieces.
 const READS: u8 = 80;
@@ -62,7 +62,7 @@ impl Patience {
 
 /// What the length of a read costs.
 fn cost_of(n: usize) -> u8 {
-    u8::try_from(n / LONG).unwrap_or(u8::MAX - 1)
+    u8::try_from(n / LONG).map_or(READS, |cost| cost.min(READS))
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ impl Issued {
         }
     }
 
-    /// The same with the number of another issuer's certificate.
+    /// The same with the number of another issuer's certificate. Its own issuer's signature no longer fits.
     pub(crate) fn numbered_like(self, other: &Issued) -> Issued {
         // SAFETY: two live certificates; the number is copied.
         unsafe {
