@@ -111,7 +111,14 @@ impl Tls {
 
     fn read(&mut self, wire: &mut Wire<'_>, buf: &mut [u8]) -> Step<usize> {
         wire.patience.expect_data();
-        let answer = self.ssl.read(wire, buf);
+        let answer = loop {
+            let answer = self.ssl.read(wire, buf);
+            // OpenSSL pauses behind each message of its own, so they count however many one record holds.
+            if !matches!(answer, Answer::WantRead) || wire.patience.is_starved() || !wire.patience.allows() {
+                break answer;
+            }
+            wire.patience.note_pause();
+        };
         match answer {
             Answer::Done(n) => wire.patience.note_data(n),
             Answer::WantRead if !wire.patience.allows() => {

@@ -357,6 +357,7 @@ impl Transport for Wire<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Option<usize> {
         contain::fault("transport: read");
         if !self.patience.allows() || (self.is_empty() && !self.fill()) {
+            self.patience.note_starved();
             return None;
         }
         let n = buf.len().min(self.bufs.end - self.bufs.start);

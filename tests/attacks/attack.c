@@ -259,6 +259,15 @@ static void renegotiate(int count, bool with_data)
 
 static void renegotiation(void) { renegotiate(BURST, true); }
 static void too_much_renegotiation(void) { renegotiate(100, false); }
+
+/* As many as a record has room for: each is answered, unless somebody counts. */
+static void packed_renegotiation(void)
+{
+    static unsigned char hellos[16384];
+    for (size_t i = 0; i < sizeof hellos; i += sizeof hello_again) memcpy(hellos + i, hello_again, sizeof hello_again);
+    flood_by_hand(RECORD12_HANDSHAKE, hellos, sizeof hellos, 3, true);
+}
+
 static void empty_records(void) { flood_by_hand(RECORD12_DATA, "", 0, 100, false); }
 
 static const struct { const char *name; void (*run)(void); } kinds[] = {
@@ -268,7 +277,7 @@ static const struct { const char *name; void (*run)(void); } kinds[] = {
     { "handshake-flood", handshake_flood }, { "forged-proxy-headers", forged_proxy_headers },
     { "tiny-records", tiny_records }, { "empty-records", empty_records }, { "key-updates", key_updates },
     { "too-many-key-updates", too_many_key_updates }, { "renegotiation", renegotiation },
-    { "too-much-renegotiation", too_much_renegotiation },
+    { "too-much-renegotiation", too_much_renegotiation }, { "packed-renegotiation", packed_renegotiation },
 };
 
 int main(int argc, char **argv)

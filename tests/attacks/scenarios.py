@@ -83,4 +83,6 @@ SCENARIOS = [
     Scenario("renegotiation", "renegotiation (TLS 1.2), with a byte of data between", 20, 288 * KIB,
              "a few records without data a visit", served),
     Scenario("too-much-renegotiation", "renegotiation alone", 20, 96 * KIB, "40 at once", last("protocol")),
+    Scenario("packed-renegotiation", "4,096 renegotiations in each record, with a byte of data between", 20, 96 * KIB,
+             "40 at once", last("protocol")),
 ]

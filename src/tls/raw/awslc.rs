@@ -112,6 +112,12 @@ pub(super) unsafe fn SSL_CTX_set_mode(ctx: *mut ffi::SSL_CTX, mode: c_int) {
     unsafe { ffi::SSL_CTX_set_mode(ctx, mode.cast_unsigned()) };
 }
 
+/// Nothing stops AWS-LC within a record; the record's length bounds it.
+///
+/// # Safety
+/// None is needed.
+pub(super) unsafe fn stop_after_each_message(_: *mut ffi::SSL_CTX) {}
+
 /// How many bytes a peer's message with its certificates may have.
 ///
 /// # Safety

@@ -108,6 +108,7 @@ impl SslCtx {
         unsafe {
             let ctx = self.as_ptr();
             decl::SSL_CTX_set_mode(ctx, mode);
+            decl::stop_after_each_message(ctx);
             decl::set_max_cert_list(ctx, CERTIFICATES);
             decl::SSL_CTX_set_options(ctx, options);
             ffi::SSL_CTX_set_session_cache_mode(ctx, cache);

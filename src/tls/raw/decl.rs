@@ -203,6 +203,17 @@ pub(super) unsafe fn SSL_get_ex_new_index(free: FreeData) -> c_int {
     unsafe { openssl_sys::SSL_get_ex_new_index(0, ptr::null_mut(), None, None, Some(free)) }
 }
 
+/// A read comes back after each message that is not data, though a record may hold thousands.
+///
+/// # Safety
+/// `ctx` is a live context that is not shared yet.
+pub(super) unsafe fn stop_after_each_message(ctx: *mut SSL_CTX) {
+    /// SSL_CTX_clear_mode(3), a macro in C.
+    const CLEAR_MODE: c_int = 78;
+    // SAFETY: as promised by the caller.
+    unsafe { openssl_sys::SSL_CTX_ctrl(ctx, CLEAR_MODE, openssl_sys::SSL_MODE_AUTO_RETRY, ptr::null_mut()) };
+}
+
 /// How many bytes a peer's message with its certificates may have.
 ///
 /// # Safety

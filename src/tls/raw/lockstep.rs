@@ -101,7 +101,9 @@ impl Pair {
         // SAFETY: two live connections and `len` bytes each.
         unsafe {
             assert_eq!(ffi::SSL_write(self.server.as_ptr(), words.as_ptr().cast(), len), len);
-            assert_eq!(ffi::SSL_read(self.client.as_ptr(), heard.as_mut_ptr().cast(), len), len);
+            // A read may come back behind each ticket.
+            let mut read = || ffi::SSL_read(self.client.as_ptr(), heard.as_mut_ptr().cast(), len);
+            assert!((0..ROUNDS).any(|_| read() == len));
         }
         heard
     }
