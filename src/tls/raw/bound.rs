@@ -6,7 +6,7 @@ use std::ptr;
 
 use openssl_sys as ffi;
 
-use super::{SslCtx, contain, decl};
+use super::{SslCtx, contain, decl, hello};
 
 impl SslCtx {
     /// Does not resume a session of TLS 1.2 under another server name than its own (RFC 6066 3). TLS 1.3
@@ -82,14 +82,8 @@ unsafe extern "C" fn opened(
 /// OpenSSL's.
 unsafe fn asked_name<'a>(ssl: *mut ffi::SSL) -> Option<&'a [u8]> {
     const SERVER_NAME: std::ffi::c_uint = 0;
-    let (mut start, mut len) = (ptr::null(), 0);
-    // SAFETY: as promised by the caller; the bytes belong to the ClientHello.
-    let bytes = unsafe {
-        match ffi::SSL_client_hello_get0_ext(ssl, SERVER_NAME, &mut start, &mut len) {
-            1 if !start.is_null() => std::slice::from_raw_parts(start, len),
-            _ => return None,
-        }
-    };
+    // SAFETY: as promised by the caller.
+    let bytes = unsafe { hello::extension(ssl, SERVER_NAME)? };
     // RFC 6066 3: the list's length (2), the kind of name (1, host_name is 0), its length (2), the name.
     match bytes {
         [_, _, 0, _, _, name @ ..] => Some(name),

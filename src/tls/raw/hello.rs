@@ -164,7 +164,7 @@ unsafe extern "C" fn is_modest_with_alpn(ssl: *mut ffi::SSL, alert: *mut c_int, 
 ///
 /// # Safety
 /// `ssl` is a live connection in the callback that may look at its ClientHello; the answer is not used behind it.
-unsafe fn extension<'a>(ssl: *mut ffi::SSL, kind: c_uint) -> Option<&'a [u8]> {
+pub(super) unsafe fn extension<'a>(ssl: *mut ffi::SSL, kind: c_uint) -> Option<&'a [u8]> {
     let (mut start, mut len) = (ptr::null(), 0);
     // SAFETY: as promised by the caller, and two places for the answer; bytes that are there belong to the connection.
     unsafe {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use openssl_sys as ffi;
 
-use crate::tls::raw::x509::KeyKind;
+use crate::tls::raw::{hello, x509::KeyKind};
 
 /// SSL_check_chain(3): the peer takes signature and parameters of the certificate.
 const CERT_PKEY_VALID: c_int = 0x1;
@@ -166,16 +166,11 @@ unsafe fn takes_curve(
 /// `ssl` is a live connection in the callback that picks its certificate.
 unsafe fn names_group(ssl: *mut ffi::SSL, group: u16) -> bool {
     const SUPPORTED_GROUPS: std::ffi::c_uint = 10;
-    let (mut start, mut len) = (ptr::null(), 0);
-    // SAFETY: as promised by the caller; the bytes belong to the ClientHello. Behind the length of the list (2) stand
-    // the groups.
-    unsafe {
-        match ffi::SSL_client_hello_get0_ext(ssl, SUPPORTED_GROUPS, &mut start, &mut len) {
-            1 if len >= 2 => {
-                std::slice::from_raw_parts(start.add(2), len - 2).chunks_exact(2).any(|one| one == group.to_be_bytes())
-            }
-            // A client without such a list takes all (RFC 8422 4).
-            _ => true,
-        }
+    // SAFETY: as promised by the caller.
+    match unsafe { hello::extension(ssl, SUPPORTED_GROUPS) } {
+        // Behind the length of the list stand the groups.
+        Some([_, _, groups @ ..]) => groups.chunks_exact(2).any(|one| one == group.to_be_bytes()),
+        // A client without such a list takes all (RFC 8422 4).
+        _ => true,
     }
 }
