@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the harnesses of fuzz/ with libFuzzer and AddressSanitizer, one after the other, from their kept corpora.
+# Runs the harnesses of fuzz/ with libFuzzer and AddressSanitizer from their kept corpora, as many at a time as there are
+# processors.
 #
 #   scripts/fuzz.sh SECONDS [HARNESS...]     each for so long; without names all of them
 #   scripts/fuzz.sh --keep HARNESS...        adds to fuzz/corpus what build/fuzz has found, as little as covers the same
@@ -77,10 +78,25 @@ keep() { # name
   say "$1: $(find "fuzz/corpus/$1" -type f | wc -l) files, $(du -sb "fuzz/corpus/$1" | cut -f1) bytes"
 }
 
+act() { # name; what it prints and its status stay in files
+  local status=0
+  mkdir -p "$build/$1"
+  if [[ -n $keep ]]; then keep "$1"; else fuzz "$1"; fi >"$build/$1/told" 2>&1 || status=$?
+  echo "$status" >"$build/$1/status"
+}
+
+say "${names[*]}${keep:-: ${seconds:-} s each}"
+lanes=$(nproc)
+for name in "${names[@]}"; do
+  [[ $(jobs -pr | wc -l) -lt $lanes ]] || wait -n
+  act "$name" &
+done
+wait
 failed=()
 for name in "${names[@]}"; do
   section "$name"
-  if [[ -n $keep ]]; then keep "$name" || failed+=("$name"); else fuzz "$name" || failed+=("$name"); fi
+  cat "$build/$name/told"
+  [[ $(<"$build/$name/status") -eq 0 ]] || failed+=("$name")
 done
 if [[ ${#failed[@]} -gt 0 ]]; then
   printf 'FAILED: %s\n' "${failed[@]}"

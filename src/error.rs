@@ -77,6 +77,11 @@ impl Error {
         Error::new(Code::Tls, format!("{what}: {words}"))
     }
 
+    /// The same, and before its sentence what it is about.
+    pub fn about(&self, what: impl fmt::Display) -> Error {
+        Error::new(self.code, format!("{what}: {}", self.sentence))
+    }
+
     /// The code to branch on.
     pub fn code(&self) -> Code {
         self.code

@@ -168,7 +168,7 @@ impl Resolver {
             *theirs.0.lock() = Some(answer);
             theirs.1.notify_one();
         };
-        self.begin()?;
+        self.begin().map_err(|error| error.about(format_args!("the look-up of {name}")))?;
         self.ask(name, port, until, Box::new(answer));
         let _pause = exit::pause();
         let mut answer = slot.0.lock();

@@ -112,7 +112,7 @@ impl Worker {
         };
         let listener: Option<Arc<OwnedFd>> = service.listener.lock().clone();
         let door = listener.map(|listener| Door::open(listener, &epoll, DOOR)).transpose();
-        let door = door.map_err(|error| Error::new(error.code(), format!("worker {number}: {}", error.sentence())))?;
+        let door = door.map_err(|error| error.about(format_args!("worker {number}")))?;
         let lane = registry::claim(inbox.clone())?;
         let shard = Some(Box::new(Shard::new(lane, inbox, service.limits.clone())));
         let turn = Turn {

@@ -116,7 +116,7 @@ fn reach_one(address: &Address, mut deadline: Deadline) -> std::result::Result<O
 impl Client {
     /// The handshake, to its end. On failure the peer gets the alert, if there is one.
     pub(super) fn shake_hands(&mut self, target: &Target, deadline: &mut Deadline) -> Result<()> {
-        self.stream = Stream::Tls(Tls::new(target.ssl()?));
+        self.stream = Stream::Tls(Tls::new(target.ssl().map_err(|error| error.about(&self.label))?));
         let done = self.step_to_the_end(deadline).and_then(|()| self.learn(target));
         done.map_err(|error| {
             let _ = self.write_end();

@@ -173,8 +173,7 @@ impl Client {
 
     /// A failure with the server it concerns.
     fn named(&self, failure: &Failure) -> Error {
-        let error = failure.error();
-        Error::new(error.code(), format!("{}: {}", self.label, error.sentence()))
+        failure.error().about(&self.label)
     }
 }
 
