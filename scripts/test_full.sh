@@ -37,6 +37,12 @@ check_oldest_rust() {
   CARGO_TARGET_DIR="$(cargo_target_dir)/oldest-rust" rustup run "$oldest" cargo check --package tlsloop --lib "${locked[@]}"
 }
 
+check_next_release() {
+  local names=({client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared)
+  cmake -S . -B build/cmake >/dev/null && cmake --build build/cmake --parallel 2 --target "${names[@]}" &&
+    bash tests/abi/next_release.sh build/cmake/lib "${names[@]/#/build/cmake/tests/programs/}"
+}
+
 unless_left_out() { # script, arguments
   local status=0
   bash "$@" || status=$?
@@ -52,8 +58,7 @@ part 'Soak' make --no-print-directory soak
 part 'Storm' make --no-print-directory storm
 part 'Fuzzers' unless_left_out scripts/fuzz.sh "${FUZZ:-600}"
 part 'The oldest Rust' check_oldest_rust
-part 'The next release' bash tests/abi/next_release.sh build/cmake/lib \
-  build/cmake/tests/programs/{client,client_modes,connect,info_stats,plain,proxy,send,starttls}.shared
+part 'The next release' check_next_release
 part 'cargo-c' unless_left_out tests/install/capi.sh
 part 'Packages' make --no-print-directory package
 part 'Packages in a fresh Debian' make --no-print-directory package-check
