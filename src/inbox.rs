@@ -148,8 +148,9 @@ impl Inbox {
 
     /// Makes the worker take a turn, if it may be waiting.
     pub(crate) fn nudge(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            self.wake.wake();
+        if self.asleep.swap(false, Ordering::SeqCst) && !self.wake.wake() {
+            // Nobody has been woken, so whoever asks next tries again.
+            self.asleep.store(true, Ordering::SeqCst);
         }
     }
 

@@ -25,20 +25,19 @@ impl Wake {
         Ok(Wake { fd })
     }
 
-    /// Makes the descriptor readable. Async-signal-safe; errno is left as it was (signal-safety(7)).
-    pub(crate) fn wake(&self) {
+    /// Makes the descriptor readable; false: it could not be. Async-signal-safe; errno is left as it was (signal-safety(7)).
+    pub(crate) fn wake(&self) -> bool {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: errno is the calling thread's own; `one` is 8 readable bytes.
         unsafe {
             let errno = *libc::__errno_location();
-            for _ in 0..ATTEMPTS {
+            let is_readable = (0..ATTEMPTS).any(|_| {
                 let written = libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len());
                 // When the counter is at its end, the descriptor is readable already.
-                if written >= 0 || *libc::__errno_location() == libc::EAGAIN {
-                    break;
-                }
-            }
+                written >= 0 || *libc::__errno_location() == libc::EAGAIN
+            });
             *libc::__errno_location() = errno;
+            is_readable
         }
     }
 

@@ -267,6 +267,41 @@ static void l06_a_flight_that_had_to_wait_fails(void)
     tlsloop_tls_free(policy);
 }
 
+static void count(tlsloop_conn conn, void *user)
+{
+    (void)conn;
+    atomic_fetch_add((atomic_uint *)user, 1);
+}
+
+/* Nobody can be woken for a while: the next who asks, or a stop, tries again, and what was asked before is done as well. */
+static void l06_waking_fails_for_a_while(void)
+{
+    begin();
+    for (int stops = 0; stops <= 1; stops++) {
+        int code;
+        atomic_uint posts = 0;
+        struct fixture *f = start(1, false, &code);
+        struct peer p = peer_over_socket(tcp_connect(f->port)), other = peer_over_socket(tcp_connect(f->port));
+        CHECK(peer_handshake(&p) && peer_echo(&p, "hello"));
+        CHECK(peer_handshake(&other) && peer_echo(&other, "hello"));
+        check_nap(20); /* the loop is at rest */
+        interpose_marked = true;
+        interpose_arm(WRITE, 1, EIO, true);
+        CHECK_OK(tlsloop_conn_post(fixture_conn(f, 0), count, &posts));
+        CHECK(interpose_disarm());
+        interpose_marked = false;
+        if (!stops) {
+            CHECK_OK(tlsloop_conn_post(fixture_conn(f, 1), count, &posts));
+            EVENTUALLY_EQ(posts, 2);
+        }
+        f->loose_descriptors = true; /* the peers' are open, so that nothing but the stop wakes the loop */
+        fixture_stop(f);
+        peer_close(&p);
+        peer_close(&other);
+    }
+    tlsloop_tls_free(policy);
+}
+
 static void no_spin_while_a_call_fails(void)
 {
     begin();
@@ -280,5 +315,6 @@ static void no_spin_while_a_call_fails(void)
 }
 
 CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails),
-           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail), CASE(l06_a_flight_that_had_to_wait_fails),
-           CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))
+           CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails),
+           CASE(l06_waking_fails_for_a_while), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
+           CASE(l06_a_flight_that_had_to_wait_fails), CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))

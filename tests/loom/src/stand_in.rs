@@ -124,9 +124,10 @@ pub(crate) mod sys {
                 Ok(Wake)
             }
 
-            pub(crate) fn wake(&self) {
+            pub(crate) fn wake(&self) -> bool {
                 EVENTFD.writes.fetch_add(1, Ordering::Relaxed);
                 EVENTFD.written.notify();
+                true
             }
         }
 
