@@ -199,6 +199,8 @@ pub(crate) struct Door {
     /// Registered; not while accepting rests.
     watched: bool,
     rests_until: Option<u64>,
+    /// Nobody is to be taken in any more.
+    is_closing: bool,
     exhausted: bool,
     /// Accepted sockets inherit what it has: true only of a listening socket that was handed in.
     is_odd: bool,
@@ -211,8 +213,8 @@ impl Door {
         let reserve = Some(socket::duplicate(listener.as_fd(), 0).map_err(told("fcntl"))?);
         epoll.add(listener.as_fd(), key.to_u64(), Interest::Shared).map_err(told("epoll_ctl"))?;
         let is_odd = !socket::is_ordinary(listener.as_fd());
-        let (knocked, share, watched, rests_until, exhausted) = (false, 1, true, None, false);
-        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, exhausted, is_odd })
+        let (knocked, share, watched, rests_until, is_closing, exhausted) = (false, 1, true, None, false, false);
+        Ok(Door { listener, reserve, key, knocked, share, watched, rests_until, is_closing, exhausted, is_odd })
     }
 
     /// Somebody waits.
@@ -260,6 +262,19 @@ impl Door {
         self.rests_until = until.filter(|_| !self.watched);
     }
 
+    /// Stops watching for good. False: the kernel still tells of those who wait, and it is to be closed again.
+    pub(crate) fn close(&mut self, epoll: &Epoll, now: u64) -> bool {
+        self.rest(epoll, None);
+        self.is_closing = true;
+        self.rests_until = self.watched.then_some(now + REST);
+        !self.watched
+    }
+
+    /// Whether it was to be closed, and is still there.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
     /// Watches again, if it rested and its time has come.
     pub(crate) fn resume(&mut self, epoll: &Epoll, now: u64) {
         if self.watched || self.rests_until.is_some_and(|until| until > now) {
@@ -299,11 +314,8 @@ impl Door {
                     (self.knocked, self.share) = (false, 1);
                     Visitor::Nobody
                 }
-                // Another process may hold the socket, too, and have what it takes.
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if draining => {
-                    Visitor::Rest(self.exhaust(), error)
-                }
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.turn_away(error),
+                // While it drains, another process may hold the socket, too, and have what it takes.
+                Some(libc::EMFILE | libc::ENFILE) if !draining => self.turn_away(error),
                 // The one who waited left, or its network failed (accept(2), error handling).
                 Some(
                     libc::ECONNABORTED
@@ -317,6 +329,7 @@ impl Door {
                     | libc::EHOSTUNREACH
                     | libc::EOPNOTSUPP,
                 ) => Visitor::Left,
+                // Memory may be there again soon.
                 _ => Visitor::Rest(self.exhaust(), error),
             },
         }

@@ -290,7 +290,7 @@ impl Turn {
         if self.service.stage() != Stage::Stopping {
             return;
         }
-        self.close_door();
+        self.close_door(shard);
         if !self.stopping {
             self.stop_all(shard);
             self.stopping = true;

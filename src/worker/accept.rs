@@ -30,13 +30,16 @@ impl Turn {
                 return self.rest();
             }
             let Some(door) = &mut self.door else { return };
+            if door.is_closing() {
+                return self.close_door(shard);
+            }
             door.resume(&self.epoll, shard.now());
             if door.has_failed() || !(door.has_knocked() || draining) {
                 return;
             }
             if draining && self.service.is_full() {
                 // Who waits is left to another process that holds the socket; here all would be refused.
-                return self.close_door();
+                return self.close_door(shard);
             }
             // Reserved before somebody is taken, so that several workers do not take more than there may be.
             let place = self.service.clone().reserve_handshake();
@@ -51,11 +54,8 @@ impl Turn {
     }
 
     /// Accepts no more. The socket itself is not shut down: another process may share it.
-    pub(super) fn close_door(&mut self) {
-        if let Some(door) = &mut self.door {
-            door.rest(&self.epoll, None);
-        }
-        self.door = None;
+    pub(super) fn close_door(&mut self, shard: &Shard) {
+        self.door.take_if(|door| door.close(&self.epoll, shard.now()));
     }
 
     /// At the limit of handshakes: whoever ends one wakes us.
@@ -74,7 +74,7 @@ impl Turn {
             Visitor::Left => {}
             Visitor::Nobody => {
                 if draining {
-                    self.close_door();
+                    self.close_door(shard);
                 }
                 return false;
             }

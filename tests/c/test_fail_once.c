@@ -302,6 +302,31 @@ static void l06_waking_fails_for_a_while(void)
     tlsloop_tls_free(policy);
 }
 
+/* The loop cannot let go of the listening socket at a drain, and the host keeps it for a successor: that is tried again. */
+static void l06_letting_go_of_the_listener_fails(void)
+{
+    int code;
+    begin();
+    struct fixture *f = start(1, false, &code);
+    CHECK(visit(f));
+    EVENTUALLY_EQ(fixture_stats(f).open, 0);
+    int kept = tlsloop_server_listen_fd(f->server);
+    interpose_arm(EPOLL_CTL, 1, ENOMEM, false);
+    CHECK_OK(tlsloop_server_drain(f->server));
+    EVENTUALLY_EQ(interpose_failed, 1);
+    int waiting = tcp_connect(f->port);
+    check_nap(150 * check_time_factor());
+    interpose_seen = 0;
+    check_nap(25 * check_time_factor());
+    if (interpose_seen > 200) fails_the_case(EPOLL_CTL, 1, ENOMEM, "the loop spins");
+    interpose_disarm();
+    CHECK_EQ(fixture_stats(f).accepted, 1);
+    close(waiting);
+    close(kept);
+    fixture_stop(f);
+    tlsloop_tls_free(policy);
+}
+
 static void no_spin_while_a_call_fails(void)
 {
     begin();
@@ -316,5 +341,6 @@ static void no_spin_while_a_call_fails(void)
 
 CHECK_MAIN(CASE(l06_accepting_fails), CASE(l06_receiving_fails), CASE(l06_sending_fails),
            CASE(l09_a_failed_write_is_a_reset), CASE(l06_waiting_fails), CASE(l06_waking_fails),
-           CASE(l06_waking_fails_for_a_while), CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
+           CASE(l06_waking_fails_for_a_while), CASE(l06_letting_go_of_the_listener_fails),
+           CASE(l06_sockets_fail), CASE(l06_closing_fails), CASE(l06_threads_fail),
            CASE(l06_a_flight_that_had_to_wait_fails), CASE(starting_three_workers_fails), CASE(no_spin_while_a_call_fails))
