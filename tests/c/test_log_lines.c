@@ -121,11 +121,14 @@ static void write_down(struct fixture *f, int level, const char *line)
     pthread_mutex_unlock(&book->mutex);
 }
 
-static unsigned seen(const struct book *book, const char *event)
+static unsigned seen(struct book *book, const char *event)
 {
     size_t i = 0;
     while (strcmp(known[i].event, event) != 0) i++;
-    return book->seen[i];
+    pthread_mutex_lock(&book->mutex);
+    unsigned times = book->seen[i];
+    pthread_mutex_unlock(&book->mutex);
+    return times;
 }
 
 static struct options debug(struct book *book, int mode)

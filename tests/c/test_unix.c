@@ -182,7 +182,7 @@ static void send_a_lot(tlsloop_conn conn, void *arg)
     CHECK_OK(tlsloop_conn_close(conn));
 }
 
-static size_t first;
+static atomic_size_t first;
 
 static void fill_the_kernel(struct fixture *f, tlsloop_conn conn)
 {
@@ -200,10 +200,11 @@ static void the_end_waits_for_room(void)
     CHECK(much != NULL);
     struct fixture *f = stage_start((struct options){
         .on.connect = fill_the_kernel, .config.listen_fd = TLSLOOP_NO_LISTENER }, NULL);
-    for (first = 256; first <= 4608; first += 256) {
+    for (size_t size = 256; size <= 4608; size += 256) {
         int ends[2], least = 1;
         long n;
         size_t have = 0;
+        first = size;
         dial_pair(ends);
         CHECK(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0);
         CHECK_OK(tlsloop_server_adopt(f->server, ends[1], NULL, NULL));
@@ -211,7 +212,7 @@ static void the_end_waits_for_room(void)
         check_nap(10);
         while ((n = peer_recv(&p, buf, sizeof buf)) > 0) have += (size_t)n;
         CHECK_EQ(n, PEER_CLEAN);
-        CHECK_EQ(have, first + A_LOT);
+        CHECK_EQ(have, size + A_LOT);
         peer_close(&p);
     }
     EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_HOST], f->connects);
