@@ -75,8 +75,7 @@ SCENARIOS = [
              ["proxy_trusted=127.0.0.2"], ("127.0.0.2", "proxy"), False),
     Scenario("handshake-flood", "a ClientHello again and again", 1, 512 * KIB,
              "one step of a handshake a turn", served, holds=False),
-    # What came and waits, what is to leave, and OpenSSL's state.
-    Scenario("tiny-records", "records of one byte", 20, (64 + 64 + 32) * KIB, "128 records a visit", served),
+    Scenario("tiny-records", "records of one byte", 20, 96 * KIB, "128 records a visit", served),
     Scenario("empty-records", "empty records", 20, 96 * KIB, "32 in a row (OpenSSL)", last("protocol")),
     Scenario("key-updates", "key updates, with a byte of data between", 20, 288 * KIB,
              "a few records without data a visit", served),

@@ -7,6 +7,7 @@
 #include "keys.h"
 #include "peer.h"
 #include "policy.h"
+#include "record12.h"
 #include "stage.h"
 
 #include <pthread.h>
@@ -18,6 +19,32 @@
 enum { RECORD = 16384, HANDSHAKE = 22 };
 
 /* --- The cases ----------------------------------------------------------------------------------------------------- */
+
+/* L26: "work per turn is bounded", also within one record: each of 4,096 ClientHellos would be answered by an alert. */
+static void l26_a_record_full_of_hellos_ends_the_connection(void)
+{
+    static unsigned char hellos[RECORD], record[RECORD + 64];
+    struct fixture *f = stage_start((struct options){ 0 }, NULL);
+    struct peer other = peer_connect(f->port);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    CHECK_EQ(SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES128-GCM-SHA256"), 1);
+    struct peer p = peer_connect_with(f->port, (struct peer_options){ context, .version = TLS1_2_VERSION });
+    struct record12 sealer;
+    record12_take_over(&sealer, p.ssl);
+    for (size_t i = 0; i < RECORD; i += 4) hellos[i] = 1;
+    CHECK(tcp_send(p.fd, record, record12_seal(&sealer, RECORD12_HANDSHAKE, hellos, RECORD, record)));
+    EVENTUALLY_EQ(f->reasons[TLSLOOP_REASON_PROTOCOL], 1);
+    CHECK(peer_echo(&other, "still here"));
+    unsigned long long answers = 0;
+    long n;
+    while ((n = tcp_recv(p.fd, record, sizeof record)) > 0) answers += (unsigned long long)n;
+    if (answers > 8192) check_failed(__FILE__, __LINE__, "%llu bytes of answers to one record", answers);
+    peer_close(&p);
+    peer_leave(&other);
+    SSL_CTX_free(context);
+    EVENTUALLY_EQ(f->disconnects, 2);
+    fixture_stop(f);
+}
 
 static atomic_bool enough;
 
@@ -160,6 +187,6 @@ static void certificates_without_end_are_refused(void)
     SSL_CTX_free(context);
 }
 
-CHECK_MAIN(CASE(a_server_that_says_no_hello_has_its_time),
+CHECK_MAIN(CASE(l26_a_record_full_of_hellos_ends_the_connection), CASE(a_server_that_says_no_hello_has_its_time),
            CASE(l26_a_hello_of_many_key_shares_is_refused), CASE(l26_a_hello_that_claims_too_much_is_refused),
            CASE(certificates_without_end_are_refused))
